@@ -1,0 +1,178 @@
+"""What is true of a selection: feasibility, value and a proven bound, in float64, with no solver.
+
+This module imports no solver and believes none: everything is recomputed from the problem, the
+selection and the stored multipliers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxcampaign.problems import Multipliers, SlotProblem, lagrangian_bound
+
+# A demand or row counts as met within this share of its size: float64 rounding, nothing more.
+FEASIBILITY_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Facts about a selection, each recomputed in float64.
+
+    Attributes:
+      problem: name of the problem ("common", "budgeted").
+      sense: "min" or "max".
+      feasible: every demand and every row is met, to `FEASIBILITY_TOLERANCE` of its size.
+      cost: what the selection costs.
+      value: what the problem optimises: the cost when minimising, influence when maximising.
+      bound: no selection can do better than this; the better of the two bounds below. None where
+        the problem is infeasible.
+      rechecked_bound: the bound proven by the stored multipliers, recomputed here.
+      solver_bound: bound claimed by a branch and bound, None without one. It is the solver's
+        word: `verify` cannot recheck it.
+      gap: `|value - bound| / |value|`, None where either is missing or the plan is infeasible.
+      product_ids: L ids.
+      achieved: float64[L], influence per product.
+      demand: float64[L].
+      violations: rows that are not met, each with name, activity, lower, upper.
+      reasons: why the problem has no feasible selection at all, one sentence each; empty where
+        that is not proven.
+    """
+
+    problem: str
+    sense: str
+    feasible: bool
+    cost: float
+    value: float
+    bound: float | None
+    rechecked_bound: float | None
+    solver_bound: float | None
+    gap: float | None
+    product_ids: tuple[str, ...]
+    achieved: np.ndarray
+    demand: np.ndarray
+    violations: tuple[dict[str, Any], ...] = ()
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def shortfall(self) -> np.ndarray:
+        """Influence that each product still lacks, float64[L]; 0 where its demand is met."""
+        short = self.demand - self.achieved
+        return np.where(short > _slack(self.demand), short, 0.0)
+
+    @property
+    def bound_proof(self) -> str | None:
+        """Where the bound comes from: "multipliers" (recheckable) or "branch_and_bound"."""
+        if self.bound is None:
+            return None
+        return "multipliers" if self.bound == self.rechecked_bound else "branch_and_bound"
+
+
+def certify(
+    problem: SlotProblem,
+    selection: np.ndarray,
+    multipliers: Multipliers | None = None,
+    solver_bound: float | None = None,
+) -> Certificate:
+    """Recompute everything that is claimed of a selection.
+
+    Args:
+      problem: what was asked.
+      selection: bool[S].
+      multipliers: proof of a bound; without it the trivial bound of zero multipliers is used.
+      solver_bound: bound of a branch and bound that exceeds what multipliers can prove.
+
+    Raises:
+      ValueError: the selection has the wrong length, or a multiplier is negative.
+    """
+    selection = np.asarray(selection)
+    if selection.shape != (problem.n_slots,) or selection.dtype != bool:
+        raise ValueError(f"selection must be bool[{problem.n_slots}], one entry per slot")
+    achieved = problem.objective.reference(selection)
+    cost = math.fsum(problem.cost[selection])
+    value = problem.value(achieved, cost)
+    violations = _violations(problem, selection)
+    short = problem.demand - achieved > _slack(problem.demand)
+    feasible = not violations and not short.any()
+
+    reasons = unreachable(problem)
+    rechecked = None
+    if not reasons:
+        rechecked = lagrangian_bound(problem, multipliers) if multipliers else _trivial(problem)
+    bound = _better(problem.sense, rechecked, solver_bound)
+    return Certificate(
+        problem=problem.name,
+        sense=problem.sense,
+        feasible=feasible,
+        cost=cost,
+        value=value,
+        bound=bound,
+        rechecked_bound=rechecked,
+        solver_bound=solver_bound,
+        gap=relative_gap(value, bound) if feasible and bound is not None else None,
+        product_ids=problem.product_ids,
+        achieved=achieved,
+        demand=problem.demand,
+        violations=violations,
+        reasons=reasons,
+    )
+
+
+def relative_gap(value: float, bound: float) -> float:
+    """`|value - bound| / |value|`, the convention of branch and bound codes; 0 for 0 / 0."""
+    difference = abs(value - bound)
+    if difference == 0:
+        return 0.0
+    return difference / abs(value) if value else math.inf
+
+
+def unreachable(problem: SlotProblem) -> tuple[str, ...]:
+    """One sentence for each demand that all slots together cannot meet.
+
+    Influence is monotone, so for a problem without rows this is exact: it has a feasible
+    selection if and only if the result is empty.
+    """
+    everything = problem.objective.reference(np.ones(problem.n_slots, bool))
+    short = problem.demand - everything
+    return tuple(
+        f"product {problem.product_ids[j]}: demand {problem.demand[j]:g}, but all slots together "
+        f"reach {everything[j]:g}, short by {short[j]:g}; lower the demand, or add slots"
+        for j in np.flatnonzero(short > _slack(problem.demand))
+    )
+
+
+def _slack(demand: np.ndarray) -> np.ndarray:
+    return FEASIBILITY_TOLERANCE * np.maximum(np.abs(demand), 1e-300)
+
+
+def _violations(problem: SlotProblem, selection: np.ndarray) -> tuple[dict[str, Any], ...]:
+    rows = problem.rows
+    activity = rows.matrix @ selection.astype(np.float64) if len(rows) else np.zeros(0)
+    scale = FEASIBILITY_TOLERANCE * np.maximum(np.abs(activity), 1e-300)
+    broken = (activity > rows.upper + scale) | (activity < rows.lower - scale)
+    return tuple(
+        {
+            "row": rows.names[i],
+            "activity": float(activity[i]),
+            "lower": float(rows.lower[i]),
+            "upper": float(rows.upper[i]),
+        }
+        for i in np.flatnonzero(broken)
+    )
+
+
+def _trivial(problem: SlotProblem) -> float:
+    """The bound without any multiplier: nothing costs less than 0; nobody is reached twice."""
+    if problem.sense == "min":
+        return float(np.minimum(problem.item_cost, 0).sum())
+    return float(problem.user_value.sum())
+
+
+def _better(sense: str, *bounds: float | None) -> float | None:
+    known = [bound for bound in bounds if bound is not None]
+    if not known:
+        return None
+    return max(known) if sense == "min" else min(known)

@@ -1,0 +1,204 @@
+"""What each command takes: one record per command, its attributes are the flags."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import tyro
+
+from jaxcampaign.errors import InputError
+from jaxcampaign.plans import BillboardInputs
+
+SolverName = Literal[
+    "auto",
+    "greedy",
+    "stochastic-greedy",
+    "top-k",
+    "random",
+    "lp-rounding",
+    "mixed-integer",
+    "brute-force",
+]
+Device = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Billboards:
+    """Choose billboard slots: least cost for given demands, or most influence for a budget.
+
+    Files are CSV or Parquet by suffix. Exit status: 0 done, 2 bad input, 3 infeasible,
+    4 feasible but a limit was hit.
+
+    Attributes:
+      out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json.
+      problem: common is least cost for given demands; budgeted is most influence for a budget.
+      checkins: Trajectories: user_id, time, lat, lon.
+      billboards: Inventory: board_id, lat, lon, size, [cost], [time_zone].
+      pairs: Ready-made slot_id, user_id, prob, instead of trajectories and inventory.
+      slots: Table slot_id, board_id, start_min, end_min, cost; goes with pairs.
+      audiences: Table product_id, user_id.
+      demands: Table product_id, demand, [weight].
+      budget: Most money to spend (budgeted).
+      max_slots: Most slots to buy (budgeted).
+      solver: How to search; auto chooses by size and says which.
+      radius_m: Metres within which a board is seen.
+      slot_minutes: Length of a slot.
+      clock: Time of day of the slots.
+      link: From panel size and visits to a probability.
+      clip: Take probabilities above 1 in pairs as 1 instead of refusing them.
+      time_limit: Seconds for the search.
+      seed: Seed of everything that is random.
+      device: Where kernels run; a device that is not there is refused.
+      config: TOML file of these options by name (radius_m = 100); given flags win.
+      json: Print certificate.json, and nothing else, to standard output.
+    """
+
+    out: Path
+    problem: Literal["common", "budgeted"] = "common"
+    checkins: Path | None = None
+    billboards: Path | None = None
+    pairs: Path | None = None
+    slots: Path | None = None
+    audiences: Path | None = None
+    demands: Path | None = None
+    budget: float | None = None
+    max_slots: int | None = None
+    solver: SolverName = "auto"
+    radius_m: float = 100.0
+    slot_minutes: int = 5
+    clock: Literal["utc", "local"] = "utc"
+    link: Literal["size-ratio", "independent-exposures", "proportional-hits"] = "size-ratio"
+    clip: tyro.conf.FlagCreatePairsOff[bool] = False
+    time_limit: float | None = None
+    seed: int = 0
+    device: Device = "auto"
+    config: Path | None = None
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+
+    def inputs(self) -> BillboardInputs:
+        """The options that define the problem."""
+        return BillboardInputs(**{f.name: getattr(self, f.name) for f in fields(BillboardInputs)})
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Plan a seeded synthetic city, from raw tables to a certified plan and its report.
+
+    Attributes:
+      out: Folder that receives the input tables and the plan.
+      seed: Seed of the city.
+      device: Where kernels run.
+    """
+
+    out: Path = Path("demo")
+    seed: int = 0
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class Synth:
+    """Write a seeded synthetic world: tables checkins, billboards, audiences and demands of a city.
+
+    Attributes:
+      world: Which world.
+      out: Folder that receives the tables.
+      n_users: People.
+      n_boards: Billboards.
+      n_products: Products.
+      days: Days of trajectories.
+      checkins_per_user: Mean number of check-ins per user.
+      demand_ratio: Alpha: sum of the demands as a share of the supply, the sum of I({s}).
+      radius_m: Radius that the supply is reckoned with.
+      slot_minutes: Length of the slots that the supply is reckoned with.
+      seed: Seed of the city.
+      format: File format.
+    """
+
+    world: tyro.conf.Positional[Literal["city"]]
+    out: Path
+    n_users: int = 2_000
+    n_boards: int = 200
+    n_products: int = 12
+    days: int = 7
+    checkins_per_user: float = 40.0
+    demand_ratio: float = 0.02
+    radius_m: float = 100.0
+    slot_minutes: int = 60
+    seed: int = 0
+    format: Literal["csv", "parquet"] = "parquet"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Recheck a finished plan from its input tables and stored multipliers, with no solver.
+
+    Exit status 0 only if every claim holds.
+
+    Attributes:
+      folder: What --out named when the plan was made.
+      inputs: Folder that holds the input tables now, if they were moved.
+    """
+
+    folder: tyro.conf.Positional[Path]
+    inputs: Path | None = None
+
+
+def with_config(args: list[str]) -> dict[str, Any]:
+    """Options that `--config F` gives, checked by name and type; empty without the flag.
+
+    Raises:
+      InputError: the file cannot be read, or a key is unknown or holds the wrong kind of value.
+    """
+    path = _config_path(args)
+    if path is None:
+        return {}
+    try:
+        record = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            f"cannot be read: {fault}", table=path, remedy="pass a TOML file"
+        ) from None
+    hints = get_type_hints(Billboards)
+    allowed = sorted(set(hints) - {"config"})
+    checked: dict[str, Any] = {}
+    for key, value in record.items():
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(allowed)}"
+            raise InputError("unknown configuration key", table=path, column=key, remedy=remedy)
+        checked[key] = _checked(path, key, value, hints[key])
+    return checked
+
+
+def _config_path(args: list[str]) -> str | None:
+    for here, following in zip(args, [*args[1:], None], strict=True):
+        if here == "--config":
+            return following
+        if here.startswith("--config="):
+            return here.removeprefix("--config=")
+    return None
+
+
+def _checked(path: str, key: str, value: Any, hint: Any) -> Any:
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+    if all(isinstance(kind, str) for kind in kinds):  # the values of a Literal
+        if value in kinds:
+            return value
+        wanted = f"one of {', '.join(kinds)}"
+    elif Path in kinds:
+        if isinstance(value, str):
+            return Path(path).parent / value
+        wanted = "a path"
+    elif float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif type(value) in kinds:
+        return value
+    else:
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+    raise InputError(
+        f"must be {wanted}", table=path, column=key, value=value, remedy="correct the value"
+    )

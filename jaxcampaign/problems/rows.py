@@ -1,0 +1,78 @@
+"""Linear constraint rows over the items of a problem, each with a name and a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import numpy as np
+from scipy import sparse
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """`lower <= A x <= upper`, A as triplets.
+
+    Attributes:
+      lower: float64[M], -inf where open.
+      upper: float64[M], inf where open.
+      row: int32[E], constraint of each triplet.
+      item: int32[E], item of each triplet.
+      coefficient: float64[E].
+      n_items: number of columns of A.
+      names: M short names, for messages and shadow prices.
+      reasons: M sentences that say why the row is there.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    row: np.ndarray
+    item: np.ndarray
+    coefficient: np.ndarray
+    n_items: int
+    names: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    @classmethod
+    def empty(cls, n_items: int) -> Rows:
+        """No rows at all."""
+        none, index = np.zeros(0), np.zeros(0, np.int32)
+        return cls(none, none, index, index, none, n_items)
+
+    @classmethod
+    def dense(cls, coefficients, lower, upper, names, reasons) -> Rows:
+        """Rows from full coefficient vectors, float[M, N]."""
+        coefficients = np.asarray(coefficients, np.float64)
+        n_rows, n_items = coefficients.shape
+        row, item = np.nonzero(coefficients)
+        return cls(
+            np.asarray(lower, np.float64),
+            np.asarray(upper, np.float64),
+            row.astype(np.int32),
+            item.astype(np.int32),
+            coefficients[row, item],
+            n_items,
+            tuple(names),
+            tuple(reasons),
+        )
+
+    @cached_property
+    def matrix(self) -> sparse.csr_array:
+        """A, float64[M, N]."""
+        shape = (len(self), self.n_items)
+        return sparse.coo_array((self.coefficient, (self.row, self.item)), shape=shape).tocsr()
+
+    def tree_flatten(self):
+        """Leaves: numbers. Static: sizes and texts."""
+        leaves = (self.lower, self.upper, self.row, self.item, self.coefficient)
+        return leaves, (self.n_items, self.names, self.reasons)
+
+    @classmethod
+    def tree_unflatten(cls, static, leaves) -> Rows:
+        """Rebuild from leaves."""
+        return cls(*leaves, *static)

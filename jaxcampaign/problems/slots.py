@@ -1,0 +1,238 @@
+"""What can be asked of billboard slots: least cost for demands, most influence for a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+import pandas as pd
+
+from jaxcampaign.errors import InputError
+from jaxcampaign.influence.matrix import Influence
+from jaxcampaign.problems.inputs import (
+    audience_matrix,
+    audience_products,
+    check_audiences_present,
+    positive_number,
+    product_demands,
+    slot_costs,
+)
+from jaxcampaign.problems.objectives import ProductInfluence
+from jaxcampaign.problems.rows import Rows
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class SlotProblem:
+    """One set of slots for all products: what `CommonSlots` and `BudgetedSlots` share.
+
+    Both are instances of
+
+        minimise    c . x  -  v . q(x)
+        subject to  sum_u a_ju q_u(x) >= k_j  for every product j,   lower <= A x <= upper,
+                    x in {0, 1}^S,
+
+    where `q_u(x)` is the chance that the selection influences user u. The common problem has
+    v = 0 and no rows; the budgeted one has c = 0, no demands and is reported as a maximum.
+
+    Attributes:
+      objective: influence per product.
+      cost: float64[S], what each slot costs.
+      demand: float64[L], influence that each product needs; 0 where it needs none.
+      weight: float64[L], what a unit of a product's influence is worth.
+      rows: further constraints on the slots.
+      product_ids: L ids.
+    """
+
+    objective: ProductInfluence
+    cost: np.ndarray
+    demand: np.ndarray
+    weight: np.ndarray
+    rows: Rows
+    product_ids: tuple[str, ...]
+
+    sense: ClassVar[str] = "min"
+    name: ClassVar[str] = ""
+
+    def _set(self, **fields: Any) -> None:
+        for field, value in fields.items():
+            object.__setattr__(self, field, value)
+
+    @property
+    def influence(self) -> Influence:
+        """Who may see which slot."""
+        return self.objective.influence
+
+    @property
+    def n_slots(self) -> int:
+        """Number of slots, S."""
+        return self.influence.n_slots
+
+    @property
+    def item_cost(self) -> np.ndarray:
+        """Coefficient of each slot in the minimised form, c: float64[S]."""
+        return self.cost if self.sense == "min" else np.zeros_like(self.cost)
+
+    @cached_property
+    def user_value(self) -> np.ndarray:
+        """Worth of influencing each user in the minimised form, v: float64[U]."""
+        if self.sense == "min":
+            return np.zeros(self.influence.n_users)
+        return self.objective.audience.T @ self.weight
+
+    @cached_property
+    def active_users(self) -> np.ndarray:
+        """Users that a demand or the objective asks for, int[.], rising."""
+        wanted = self.objective.audience.T @ (self.demand > 0).astype(np.float64)
+        return np.flatnonzero((wanted > 0) | (self.user_value > 0))
+
+    def value(self, achieved: np.ndarray, cost: float) -> float:
+        """What the problem optimises, from the achieved influence [L] and the cost."""
+        return cost if self.sense == "min" else float(self.weight @ achieved)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.product_ids)} products, {self.influence!r})"
+
+    def tree_flatten(self):
+        """Leaves: objective and numbers. Static: labels."""
+        return (self.objective, self.cost, self.demand, self.weight, self.rows), self.product_ids
+
+    @classmethod
+    def tree_unflatten(cls, static, leaves):
+        """Rebuild from leaves, unchecked."""
+        problem = object.__new__(cls)
+        names = ("objective", "cost", "demand", "weight", "rows")
+        problem._set(product_ids=static, **dict(zip(names, leaves, strict=True)))
+        return problem
+
+
+@jax.tree_util.register_pytree_node_class
+class CommonSlots(SlotProblem):
+    """The cheapest set of slots that gives every product the influence it needs.
+
+    minimise `sum_{s in S} c(s)` subject to `I_j(S) >= k_j` for every product j: the common-slots
+    problem of arXiv 2510.09050, a multi-submodular cover.
+
+    Args:
+      influence: who may see which slot.
+      audiences: table product_id, user_id; or mapping product -> users; or bool[L, U]; or None for
+        one product that all users want.
+      cost: None for the slots' own cost, or a number, array [S], or mapping by slot_id.
+      demand: table product_id, demand; or mapping by product_id; or array [L]; or a number.
+
+    Raises:
+      InputError: a number that is not finite or negative, an id that is unknown, a product with
+        a demand and no audience.
+    """
+
+    sense = "min"
+    name = "common"
+
+    def __init__(self, influence: Influence, audiences: Any, cost: Any = None, demand: Any = None):
+        if demand is None:
+            raise InputError(
+                "no demand given",
+                table="demand",
+                remedy="pass the influence that each product needs, for example a demands table",
+            )
+        named = audience_products(audiences)
+        demands = product_demands(demand, named)
+        check_audiences_present(demands, audiences)
+        # Plain arrays fix the order of products; otherwise the order of ids does, so that the
+        # order of input rows never changes an answer.
+        is_array = not isinstance(audiences, Mapping | pd.DataFrame | None)
+        product_ids = tuple(named if is_array else sorted(demands["product_id"]))
+        demands = demands.set_index("product_id").reindex(list(product_ids), fill_value=0.0)
+        audience = audience_matrix(audiences, influence, product_ids)
+        self._set(
+            objective=ProductInfluence(influence, audience),
+            cost=slot_costs(cost, influence),
+            demand=demands["demand"].to_numpy(np.float64),
+            weight=np.zeros(len(product_ids)),
+            rows=Rows.empty(influence.n_slots),
+            product_ids=product_ids,
+        )
+
+
+@jax.tree_util.register_pytree_node_class
+class BudgetedSlots(SlotProblem):
+    """The most influential set of slots that a budget, a number of slots, or both allow.
+
+    maximise `sum_j w_j I_j(S)` subject to `sum_{s in S} c(s) <= budget` and `|S| <= max_slots`:
+    maximum (weighted) probabilistic coverage under a knapsack and a cardinality constraint.
+
+    Args:
+      influence: who may see which slot.
+      audiences: as for `CommonSlots`; None counts every user once.
+      cost: as for `CommonSlots`.
+      budget: most money that may be spent, at least 0; None for no limit.
+      max_slots: most slots that may be chosen; None for no limit.
+      weight: worth of a unit of influence per product: mapping by product_id, array [L], number, or
+        a demands table with a `weight` column; 1 by default.
+
+    Raises:
+      InputError: as for `CommonSlots`; also if neither budget nor max_slots is given.
+    """
+
+    sense = "max"
+    name = "budgeted"
+
+    def __init__(
+        self,
+        influence: Influence,
+        audiences: Any = None,
+        cost: Any = None,
+        *,
+        budget: float | None = None,
+        max_slots: int | None = None,
+        weight: Any = 1.0,
+    ):
+        if budget is None and max_slots is None:
+            raise InputError(
+                "neither a budget nor a number of slots is given",
+                table="budget",
+                remedy="pass budget=, max_slots=, or both",
+            )
+        cost = slot_costs(cost, influence)
+        product_ids = tuple(audience_products(audiences))
+        audience = audience_matrix(audiences, influence, product_ids)
+        coefficients, upper, names, reasons = [], [], [], []
+        if budget is not None:
+            coefficients.append(cost)
+            upper.append(positive_number(budget, "budget"))
+            names.append("budget")
+            reasons.append(f"all slots together may cost at most {budget:g}")
+        if max_slots is not None:
+            coefficients.append(np.ones(influence.n_slots))
+            upper.append(positive_number(max_slots, "max_slots", integer=True))
+            names.append("max_slots")
+            reasons.append(f"at most {max_slots:g} slots may be chosen")
+        self._set(
+            objective=ProductInfluence(influence, audience),
+            cost=cost,
+            demand=np.zeros(len(product_ids)),
+            weight=_product_weights(weight, product_ids),
+            rows=Rows.dense(coefficients, np.full(len(upper), -np.inf), upper, names, reasons),
+            product_ids=product_ids,
+        )
+
+
+def _product_weights(weight: Any, product_ids: tuple[str, ...]) -> np.ndarray:
+    if hasattr(weight, "columns"):
+        table = product_demands(weight, product_ids).set_index("product_id")
+        values = table["weight"] if "weight" in table else table["demand"] * 0 + 1.0
+        return values.reindex(list(product_ids), fill_value=0.0).to_numpy(np.float64)
+    weights = product_demands(weight, product_ids).set_index("product_id")["demand"]
+    unknown = weights.index.difference(list(product_ids))
+    if len(unknown):
+        raise InputError(
+            "product has a weight and no audience",
+            table="weight",
+            column="product_id",
+            rows=unknown,
+            remedy="use the product ids of audiences",
+        )
+    return weights.reindex(list(product_ids), fill_value=0.0).to_numpy(np.float64)

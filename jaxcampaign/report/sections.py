@@ -1,0 +1,332 @@
+"""The parts of the report's page, each from a solution to markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from jaxcampaign.certificate import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems import reach_reference
+from jaxcampaign.report import wording
+from jaxcampaign.report.design import NARROW_IN, WIDE_IN, svg
+from jaxcampaign.report.figures import bound_figure, demand_figure, hours_figure
+from jaxcampaign.report.frames import (
+    board_frame,
+    hour_frame,
+    place_frame,
+    plan_frame,
+    product_frame,
+)
+from jaxcampaign.report.maps import map_figure
+from jaxcampaign.report.markup import Column, Markup, data_table, element, fact_table, join, picture
+from jaxcampaign.report.wording import counted, number, percent
+from jaxcampaign.solvers import Solution
+
+_MAX_ROWS = 200
+_MAX_REASONS = 20
+
+
+def headline(solution: Solution, title: str) -> Markup:
+    """What was asked, and the answer."""
+    c = solution.certificate
+    reasons = [element("li", reason) for reason in c.reasons[:_MAX_REASONS]]
+    if len(c.reasons) > _MAX_REASONS:
+        reasons.append(element("li", f"and {len(c.reasons) - _MAX_REASONS:,} more"))
+    return element(
+        "header",
+        element("h1", title),
+        element("p", wording.question(solution), class_="asked"),
+        element("p", wording.verdict(solution), class_="verdict"),
+        element("p", " ".join(wording.answer(solution)), class_="answer"),
+        element("ul", *reasons, class_="reasons") if reasons else Markup(),
+        class_="" if c.feasible else "failed",
+    )
+
+
+def key_figures(solution: Solution) -> Markup:
+    """The numbers that a reader looks for first."""
+    problem, c = solution.problem, solution.certificate
+    boards = problem.influence.slots["board_id"]
+    reached = reach_reference(problem.influence, solution.selection).sum()
+    cards = [
+        _card("Slots", f"{solution.selection.sum():,}", f"of {problem.n_slots:,} on offer"),
+        _card("Boards", f"{boards[solution.selection].nunique():,}", f"of {boards.nunique():,}"),
+        _card("Cost", number(c.cost), _limits(solution)),
+    ]
+    if c.sense == "max":
+        cards.append(_card("Influence", number(c.value), wording.influence_unit(solution)))
+    else:
+        asked, lacking = int((c.demand > 0).sum()), int((c.shortfall > 0).sum())
+        short = f"short by {number(c.shortfall.sum())} in all" if lacking else "none falls short"
+        met = f"of {asked:,}; {short}"
+        cards.append(_card("Demands met", f"{asked - lacking:,}", met, failed=lacking > 0))
+    people = f"expected, of {problem.influence.n_users:,} who pass a slot"
+    cards.append(_card("People influenced", number(reached, 3), people))
+    if c.feasible and c.bound is not None:
+        shown, word = wording.ceiling, "no plan has more"
+        if c.sense == "min":
+            shown, word = wording.floor, "no plan costs less"
+        exact = number if solution.status == "optimal" else shown
+        cards.append(_card("Proven bound", exact(c.bound), word))
+    return element("dl", *cards, class_="figures")
+
+
+def map_section(
+    solution: Solution, checkins: pd.DataFrame | None, billboards: pd.DataFrame | None
+) -> Markup:
+    """The map, or a word on why there is none."""
+    places = place_frame(solution, billboards)
+    if places is None:
+        return _section(
+            "Map",
+            _note("There is no map: the input has no coordinates of the boards."),
+        )
+    chosen = solution.problem.influence.slots["board_id"][solution.selection]
+    lost = sorted(set(chosen) - set(places["board_id"]))
+    crowd = "" if checkins is None else " over the check-ins that the plan is built on"
+    caption = f"Each blue mark is a place where slots are bought{crowd}; a larger mark means more."
+    if lost:
+        caption += f" {counted(len(lost), 'board')} without coordinates cannot be shown."
+    used = places[places["slots"] > 0].nlargest(5, ["cost", "slots"])
+    largest = ", ".join(
+        f"{board} ({counted(slots, 'slot')}, cost {number(cost)})"
+        for board, slots, cost in zip(used["board_id"], used["slots"], used["cost"], strict=True)
+    )
+    alt = f"Map of {len(places):,} boards, {int((places['slots'] > 0).sum()):,} of them chosen."
+    alt += f" Most is spent on: {largest}." if largest else ""
+    draw = partial(map_figure, solution, checkins, billboards)
+    return _section("Where", _drawn(draw, alt, caption))
+
+
+def demand_section(solution: Solution) -> Markup:
+    """Influence per product, as figure and table."""
+    frame = product_frame(solution)
+    is_cover = solution.problem.sense == "min"
+    shown = frame.head(_MAX_ROWS)
+    columns = [
+        Column("product_id", "Product"),
+        Column("achieved", "Influence", number, True),
+    ]
+    if is_cover:
+        columns += [
+            Column("demand", "Demand", number, True),
+            Column("share", "Share", lambda share: percent(share) if share == share else "", True),
+            Column("shortfall", "Shortfall", number, True),
+        ]
+        caption = (
+            "Influence: how many people of the product's audience are expected to be influenced."
+        )
+        first = ", ".join(
+            f"{name} {percent(share)}"
+            for name, share in zip(frame["product_id"][:5], frame["share"][:5], strict=True)
+        )
+        alt = f"Influence of each product as a share of its demand, the lowest: {first}."
+    else:
+        columns.append(Column("attainable", "With every slot", number, True))
+        if (frame["weight"] != 1).any():
+            columns.append(Column("weight", "Weight", number, True))
+        caption = "Influence: how many people of the audience are expected to be influenced."
+        alt = f"Influence of {counted(len(frame), 'product')}."
+    return _section(
+        "Demand met per product" if is_cover else "Influence per product",
+        _drawn(partial(demand_figure, solution), alt, caption),
+        _shown(len(shown), len(frame), "product", "tightest" if is_cover else "most influential"),
+        data_table(shown, columns, label="Influence per product"),
+    )
+
+
+def bound_section(solution: Solution) -> Markup:
+    """The figure of the plan against its bound."""
+    c = solution.certificate
+    heading = "Cost against the proven bound" if c.sense == "min" else "Influence against the bound"
+    if not c.feasible or c.bound is None:
+        why = "a plan that does not meet every demand and limit" if c.bound else "this problem"
+        return _section(heading, _note(f"There is no bound to compare with for {why}."))
+    caption = f"{wording.proof(solution)} Hatched: what could at most be "
+    caption += "saved." if c.sense == "min" else "gained."
+    draw = partial(bound_figure, solution)
+    return _section(heading, _drawn(draw, wording.bound_title(solution), caption))
+
+
+def hours_section(solution: Solution) -> Markup:
+    """Slots and spend by hour of day."""
+    if not solution.selection.any():
+        return Markup()
+    frame = hour_frame(solution)
+    used = frame[frame["slots"] > 0]
+    alt = "Slots by hour of the day: " + ", ".join(
+        f"{hour:02d}:00 {slots}" for hour, slots in zip(used["hour"], used["slots"], strict=True)
+    )
+    caption = "A slot counts in the hour it starts in, by the clock of the table of slots."
+    return _section("When", _drawn(partial(hours_figure, solution), alt, caption))
+
+
+def plan_section(solution: Solution) -> Markup:
+    """The plan by slot and by board."""
+    plan, boards = plan_frame(solution), board_frame(solution)
+    if plan.empty:
+        return _section("The plan", _note("No slot is chosen."))
+    cost = Column("cost", "Cost", number, True)
+    slots = data_table(
+        plan.head(_MAX_ROWS),
+        [
+            Column("slot_id", "Slot"),
+            Column("board_id", "Board"),
+            Column("start", "From"),
+            Column("end", "To"),
+            cost,
+            Column("influence", "Influence alone", number, True),
+        ],
+        label="Chosen slots",
+    )
+    totals = data_table(
+        boards.head(_MAX_ROWS),
+        [
+            Column("board_id", "Board"),
+            Column("slots", "Slots", "{:,}".format, True),
+            cost,
+            Column("first", "First from"),
+            Column("last", "Last to"),
+        ],
+        label="Chosen boards",
+    )
+    return join(
+        [
+            _section(
+                "The plan",
+                _shown(min(len(plan), _MAX_ROWS), len(plan), "slot", "most expensive"),
+                slots,
+                _note("selection.csv has every slot of the plan."),
+            ),
+            _section(
+                "By board",
+                _shown(min(len(boards), _MAX_ROWS), len(boards), "board", "most expensive"),
+                totals,
+            ),
+        ]
+    )
+
+
+def proof_section(solution: Solution) -> Markup:
+    """What is claimed, in full digits, and how each claim can be checked."""
+    c = solution.certificate
+    facts = [
+        ("Feasible", "yes" if c.feasible else "no"),
+        ("Cost", repr(float(c.cost))),
+        ("Value", repr(float(c.value))),
+        ("Bound", _digits(c.bound)),
+        ("Bound from multipliers", _digits(c.rechecked_bound)),
+        ("Bound of branch and bound", _digits(c.solver_bound)),
+        ("Gap, |value - bound| / |value|", "none" if c.gap is None else f"{c.gap!r}"),
+    ]
+    facts += [
+        (f"Violated: {row['row']}", f"{row['activity']!r} outside {row['lower']} to {row['upper']}")
+        for row in c.violations
+    ]
+    return _section(
+        "Why this can be trusted",
+        element(
+            "p",
+            "Feasibility, cost and influence are recomputed in double precision (float64) from the "
+            "input tables and the list of slots, by code that shares nothing with the solver; a "
+            f"demand counts as met within {FEASIBILITY_TOLERANCE:g} of its size.",
+        ),
+        element("p", *_bound_source(solution)),
+        fact_table(facts, label="Certificate"),
+    )
+
+
+def making_section(solution: Solution, run: Mapping[str, Any]) -> Markup:
+    """Solver, statistics and the run's own record."""
+    statistics = dict(solution.statistics)
+    because = statistics.pop("chosen_because", None)
+    facts = [("Problem", repr(solution.problem)), ("Solver", solution.solver)]
+    if because:
+        facts.append(("Chosen because", str(because)))
+    facts.append(("Status", solution.status))
+    facts += _flat(statistics)
+    facts += _flat(run)
+    return _section("How it was computed", fact_table(facts, label="How it was computed"))
+
+
+def _section(heading: str, *parts: str) -> Markup:
+    return element("section", element("h2", heading), *parts)
+
+
+def _note(text: str) -> Markup:
+    return element("p", text, class_="note")
+
+
+def _shown(shown: int, total: int, noun: str, first: str) -> Markup:
+    if shown == total:
+        return _note(f"{counted(total, noun)}, the {first} first.")
+    return _note(f"The {shown:,} {first} of {counted(total, noun)}.")
+
+
+def _card(label: str, value: str, note: str, *, failed: bool = False) -> Markup:
+    return element(
+        "div",
+        element("dt", label),
+        element("dd", value, class_="value"),
+        element("dd", note),
+        class_="short" if failed else None,
+    )
+
+
+def _drawn(draw: Callable[..., Figure], alt: str, caption: str) -> Markup:
+    wide, narrow = (svg(draw(width_in=width_in)) for width_in in (WIDE_IN, NARROW_IN))
+    return picture(wide, narrow, alt=alt, caption=caption)
+
+
+def _limits(solution: Solution) -> str:
+    rows = solution.problem.rows
+    limits = dict(zip(rows.names, rows.upper, strict=True))
+    if "budget" in limits:
+        return f"of a budget of {number(limits['budget'])}"
+    return "every slot: " + number(solution.problem.cost.sum())
+
+
+def _bound_source(solution: Solution) -> list[str]:
+    c = solution.certificate
+    verify = element("code", "jaxcampaign verify DIR")
+    if c.bound is None:
+        return [
+            "There is no bound: the problem has no feasible plan. ",
+            "The sums behind that are recomputed by ",
+            verify,
+            ".",
+        ]
+    recheck = [
+        "The bound follows from stored Lagrangian multipliers by weak duality: it holds whatever "
+        "solver found them, and ",
+        verify,
+        " recomputes it from the input tables, where DIR is the folder of this report.",
+    ]
+    if c.bound_proof == "multipliers":
+        return recheck
+    return [
+        "The bound is the word of the solver's exhaustive search (branch and bound), which cannot "
+        "be rechecked without repeating it. What can be rechecked is the weaker bound from "
+        "multipliers. ",
+        *recheck,
+    ]
+
+
+def _digits(value: float | None) -> str:
+    return "none" if value is None else repr(float(value))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as rows, names joined by dots."""
+    for name, value in values.items():
+        label = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield label, number(value, 6)
+        elif value is not None:
+            yield label, str(value)

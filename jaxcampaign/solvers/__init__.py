@@ -1,0 +1,26 @@
+"""How an answer is sought: one verb, one algorithm a file."""
+
+from jaxcampaign.solvers.base import Clock, Finding, Solver
+from jaxcampaign.solvers.baselines import RandomAllocation, TopK
+from jaxcampaign.solvers.brute_force import BruteForce
+from jaxcampaign.solvers.greedy import Greedy, StochasticGreedy
+from jaxcampaign.solvers.lp_rounding import LPRounding
+from jaxcampaign.solvers.mixed_integer import MixedInteger
+from jaxcampaign.solvers.solution import Solution
+from jaxcampaign.solvers.solve import choose_solver, solve
+
+__all__ = [
+    "BruteForce",
+    "Clock",
+    "Finding",
+    "Greedy",
+    "LPRounding",
+    "MixedInteger",
+    "RandomAllocation",
+    "Solution",
+    "Solver",
+    "StochasticGreedy",
+    "TopK",
+    "choose_solver",
+    "solve",
+]

@@ -1,0 +1,72 @@
+"""What a solver is: an object that searches, and the raw finding it returns."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from jaxcampaign.problems import Multipliers, SlotProblem
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time left to a search.
+
+    Attributes:
+      end: when to stop, in seconds of `time.monotonic`; infinite without a limit.
+    """
+
+    end: float = float("inf")
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Clock:
+        """A clock that runs out after so many seconds."""
+        return cls() if seconds is None else cls(time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, at least 0."""
+        return max(self.end - time.monotonic(), 0.0)
+
+    @property
+    def out(self) -> bool:
+        """No time is left."""
+        return time.monotonic() >= self.end
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a solver found; `solve` certifies it and believes nothing else.
+
+    Attributes:
+      selection: bool[S].
+      multipliers: proof of a bound, if the solver has one.
+      solver_bound: bound of a branch and bound, if there is one.
+      limit_hit: a limit of time or iterations ended the search.
+      statistics: counts and seconds.
+    """
+
+    selection: np.ndarray
+    multipliers: Multipliers | None = None
+    solver_bound: float | None = None
+    limit_hit: bool = False
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Searches for a good selection of a problem that has a feasible one."""
+
+    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+        """Search until done or the clock is out.
+
+        Args:
+          problem: what is asked.
+          key: source of randomness; it is consumed.
+          clock: when to stop.
+        """
+        ...

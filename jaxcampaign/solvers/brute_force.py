@@ -1,0 +1,80 @@
+"""Every selection, one after the other: the oracle of tiny problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxcampaign.errors import InputError
+from jaxcampaign.problems import SlotProblem
+from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.solvers.base import Clock, Finding
+
+_LOW_BITS = 10
+
+
+@dataclass(frozen=True)
+class BruteForce:
+    """Evaluates all 2^S selections and keeps the best; ties go to the first in binary order.
+
+    Args:
+      max_slots: larger problems are refused.
+    """
+
+    max_slots: int = 20
+
+    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+        """Select; the key is not used.
+
+        Raises:
+          InputError: the problem has more than `max_slots` slots.
+        """
+        del key, clock
+        n = problem.n_slots
+        if n > self.max_slots:
+            raise InputError(
+                f"has {n} slots, and trying all selections is limited to {self.max_slots}",
+                table="problem",
+                remedy="use MixedInteger, or raise BruteForce(max_slots=...)",
+            )
+        split = min(n, _LOW_BITS)
+        low = _combinations(split)
+        miss = 1.0 - problem.influence.matrix.toarray()
+        low_rest = _rest(low, miss[:split])
+        best_score, best = np.inf, np.zeros(n, bool)
+        for high in _combinations(n - split):
+            masks = np.concatenate([low, np.broadcast_to(high, (len(low), n - split))], axis=1)
+            rest = low_rest * np.prod(np.where(high[:, None], miss[split:], 1.0), axis=0)
+            achieved = (1 - rest) @ problem.objective.audience.T.toarray()
+            score = _score(problem, masks, achieved)
+            first = int(np.argmin(score))
+            if score[first] < best_score:
+                best_score, best = score[first], masks[first]
+        _, multipliers = prefix_bound(problem, [best] if problem.sense == "max" else [])
+        proven = float(best_score) if problem.sense == "min" else -float(best_score)
+        statistics = {"selections": 2**n}
+        return Finding(best, multipliers, solver_bound=proven, statistics=statistics)
+
+
+def _combinations(n: int) -> np.ndarray:
+    """All 0/1 vectors of length n in binary order, bool[2^n, n]."""
+    return (np.arange(2**n)[:, None] >> np.arange(n)[None, :] & 1).astype(bool)
+
+
+def _rest(masks: np.ndarray, miss: np.ndarray) -> np.ndarray:
+    """Chance that each user is missed by each selection, float64[len(masks), U]."""
+    return np.prod(np.where(masks[:, :, None], miss[None], 1.0), axis=1)
+
+
+def _score(problem: SlotProblem, masks: np.ndarray, achieved: np.ndarray) -> np.ndarray:
+    """Value in the minimised form, infinite where infeasible, float64[len(masks)]."""
+    slack = 1e-9
+    met = (achieved >= problem.demand * (1 - slack)).all(axis=1)
+    if len(problem.rows):
+        activity = masks @ problem.rows.matrix.T.toarray()
+        met &= (activity <= problem.rows.upper * (1 + slack)).all(axis=1)
+        met &= (activity >= problem.rows.lower * (1 - slack)).all(axis=1)
+    value = masks @ problem.cost if problem.sense == "min" else -(achieved @ problem.weight)
+    return np.where(met, value, np.inf)

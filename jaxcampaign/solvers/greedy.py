@@ -1,0 +1,162 @@
+"""Greedy selection: lazy and exact, or on a random sample of slots at each pick."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxcampaign.problems import SlotProblem
+from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.coverage import Coverage
+from jaxcampaign.solvers.lazy import lazy_tables, run_lazy_greedy
+from jaxcampaign.solvers.repair import complete, fill, inverse_demand, reverse_delete
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Best gain per cost first, evaluated lazily.
+
+    For demands, the gain of a slot is `sum_j min(I_j gain, what j lacks) / k_j` per cost
+    (Wolsey, 1982); for a budget, the better of gain and gain per cost is kept (Lin and Bilmes,
+    2010); for a number of slots alone, plain gain, with its 1 - 1/e guarantee.
+
+    Args:
+      prune: afterwards drop slots that no demand needs, the most expensive first.
+    """
+
+    prune: bool = True
+
+    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+        """Select; the key is not used."""
+        del key, clock
+        if problem.sense == "min":
+            return _cover(problem, self.prune)
+        return _pack(problem)
+
+
+@dataclass(frozen=True)
+class StochasticGreedy:
+    """Greedy over a fresh random sample of slots at each pick, respecting costs.
+
+    With a sample of `S / k * log(1 / epsilon)` slots the expected guarantee of greedy worsens by
+    epsilon only (Mirzasoleiman et al., 2015). Costs count as in `Greedy`: gain per cost where
+    there is a cost to pay, and only slots that the budget still allows.
+
+    Args:
+      epsilon: loss of the guarantee that is accepted, in (0, 1).
+      prune: as for `Greedy`.
+    """
+
+    epsilon: float = 0.1
+    prune: bool = True
+
+    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+        """Select; the key is consumed."""
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        coverage, picks = Coverage(problem), 0
+        covering = problem.sense == "min"
+        weights = inverse_demand(problem) if covering else problem.weight
+        per_cost = covering or "budget" in problem.rows.names
+        cost = problem.cost if per_cost else np.ones(problem.n_slots)
+        cost = np.maximum(cost, 1e-12 * cost.max(initial=0.0) + 1e-300)
+        size = self._sample_size(problem)
+        use = problem.rows.matrix.toarray()
+        left = problem.rows.upper.copy()
+        pool = np.arange(problem.n_slots)
+        while len(pool) and not clock.out and not (covering and coverage.feasible):
+            pool = pool[(use[:, pool] <= left[:, None]).all(axis=0)]
+            sample = np.sort(rng.choice(pool, min(size, len(pool)), replace=False))
+            gains = coverage.truncated_gains(sample, weights) / cost[sample]
+            if not len(sample) or (gains.max() <= 0 and len(sample) == len(pool)):
+                break
+            best = int(sample[np.argmax(gains)])
+            if gains.max() > 0:
+                coverage.add(best)
+                left = left - use[:, best]
+                picks += 1
+                pool = pool[pool != best]
+            else:  # a whole sample of useless slots: gains only fall, so none is ever useful
+                pool = np.setdiff1d(pool, sample, assume_unique=True)
+        if covering:
+            complete(coverage, weights)
+            if self.prune:
+                reverse_delete(coverage)
+        _, multipliers = prefix_bound(problem, [] if covering else [coverage.selection])
+        return Finding(
+            coverage.selection,
+            multipliers,
+            limit_hit=clock.out,
+            statistics={"picks": picks, "sample": size},
+        )
+
+    def _sample_size(self, problem: SlotProblem) -> int:
+        picks = 1.0
+        if problem.sense == "max":
+            mean_use = np.asarray(problem.rows.matrix.mean(axis=1)).ravel()
+            picks = float(np.min(problem.rows.upper / np.maximum(mean_use, 1e-300), initial=np.inf))
+        elif problem.demand.any():
+            supply = (
+                problem.objective.audience
+                @ np.asarray(problem.influence.matrix.mean(axis=0)).ravel()
+            )
+            picks = float(np.max(problem.demand / np.maximum(supply, 1e-300)))
+        picks = min(max(picks, 1.0), problem.n_slots)
+        return max(1, math.ceil(problem.n_slots / picks * math.log(1 / self.epsilon)))
+
+
+def _cover(problem: SlotProblem, prune: bool) -> Finding:
+    weights = inverse_demand(problem)
+    coverage = Coverage(problem)
+    order = run_lazy_greedy(
+        problem,
+        lazy_tables(problem),
+        coverage,
+        weights=weights,
+        per_cost=True,
+        max_picks=problem.n_slots,
+    )
+    coverage.selection[order] = True
+    coverage.refresh()
+    complete(coverage, weights)
+    picks = int(coverage.selection.sum())
+    if prune:
+        reverse_delete(coverage)
+    _, multipliers = prefix_bound(problem, [])
+    return Finding(coverage.selection, multipliers, statistics={"picks": picks})
+
+
+def _pack(problem: SlotProblem) -> Finding:
+    limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
+    budget = float(limits.get("budget", np.inf))
+    tables = lazy_tables(problem)
+    best: Coverage | None = None
+    prefixes: list[np.ndarray] = []
+    for per_cost in (False, True) if "budget" in limits else (False,):
+        coverage = Coverage(problem)
+        order = run_lazy_greedy(
+            problem,
+            tables,
+            coverage,
+            weights=problem.weight,
+            per_cost=per_cost,
+            max_picks=int(limits.get("max_slots", problem.n_slots)),
+            budget=budget,
+        )
+        fill(coverage, order)
+        if best is None or problem.weight @ coverage.achieved > problem.weight @ best.achieved:
+            best = coverage
+        prefixes += [_prefix(order, share, problem.n_slots) for share in (0.25, 0.5, 0.75, 1.0)]
+    assert best is not None
+    _, multipliers = prefix_bound(problem, prefixes)
+    picks = int(best.selection.sum())
+    return Finding(best.selection, multipliers, statistics={"picks": picks})
+
+
+def _prefix(order: np.ndarray, share: float, n_slots: int) -> np.ndarray:
+    mask = np.zeros(n_slots, bool)
+    mask[order[: math.ceil(share * len(order))]] = True
+    return mask

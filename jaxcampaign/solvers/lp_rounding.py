@@ -1,0 +1,156 @@
+"""Rounding of the linear relaxation: thresholds and coin flips, repaired, pruned and polished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from jaxcampaign.problems import SlotProblem
+from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
+from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.coverage import Coverage
+from jaxcampaign.solvers.greedy import Greedy
+from jaxcampaign.solvers.lazy import LazyTables, lazy_tables, run_lazy_greedy
+from jaxcampaign.solvers.repair import complete, fill, inverse_demand, reverse_delete, swap
+
+
+@dataclass(frozen=True)
+class LPRounding:
+    """Round fractional points of the linear relaxation; keep the best repaired selection.
+
+    The points of three rounds of cuts are rounded at each threshold, and the tightest one also at
+    random (each slot with probability x_s). What a rounding lacks is added greedily, with the
+    LP's product prices and with 1 / k_j as weights; what no demand needs is dropped; the
+    best few are polished by swaps. Greedy alone is always among the candidates, so the answer is
+    never worse than greedy.
+
+    Args:
+      relaxation: gives points, prices and the proof of the bound.
+      thresholds: slots with x_s at least this are taken.
+      samples: random roundings.
+      polish: candidates that are polished by swaps.
+    """
+
+    relaxation: LinearRelaxation = field(default_factory=LinearRelaxation)
+    thresholds: tuple[float, ...] = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 0.999)
+    samples: int = 8
+    polish: int = 3
+
+    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+        """Relax, round, repair, polish; the key is consumed.
+
+        When the clock runs out before the first LP is solved, the answer is greedy's.
+        """
+        greedy = Greedy().search(problem, key=key, clock=clock)
+        relaxed = self.relaxation.solve(problem, seconds=clock.left)
+        if relaxed is None:
+            return Finding(greedy.selection, greedy.multipliers, limit_hit=True)
+        finish = _cover if problem.sense == "min" else _pack
+        tables = lazy_tables(problem)
+        weightings = _weightings(problem, relaxed)
+        found = [Coverage(problem, greedy.selection)]
+        for start in self._roundings(relaxed, key):
+            for weights in weightings:
+                if clock.out:
+                    break
+                found.append(finish(problem, start, weights, tables))
+        found.sort(key=lambda coverage: _score(problem, coverage))
+        swaps = 0
+        if problem.sense == "min":
+            for coverage in found[: self.polish]:
+                swaps += swap(coverage, clock)
+                reverse_delete(coverage)
+            found.sort(key=lambda coverage: _score(problem, coverage))
+        best = found[0]
+        statistics = {
+            "candidates": len(found),
+            "swaps": swaps,
+            **{f"lp_{name}": value for name, value in relaxed.statistics.items()},
+        }
+        multipliers = relaxed.multipliers
+        if problem.sense == "max":
+            bound, proof = prefix_bound(problem, [best.selection])
+            multipliers = proof if bound < relaxed.bound else multipliers
+        return Finding(best.selection, multipliers, limit_hit=clock.out, statistics=statistics)
+
+    def _roundings(self, relaxed: Relaxed, key: jax.Array) -> Iterator[np.ndarray]:
+        """Starting scores, float64[S]: slots above 1 are taken, the others follow in order."""
+        # Neighbouring rounds hardly differ: take the tightest, its forerunner and a middle one.
+        picked = {
+            len(relaxed.points) - 1,
+            max(len(relaxed.points) - 2, 0),
+            len(relaxed.points) // 2,
+        }
+        for i in sorted(picked, reverse=True):
+            point = relaxed.points[i]
+            for threshold in self.thresholds:
+                yield np.where(point >= threshold, 1.0 + point, 0.0)
+        point = relaxed.points[-1]
+        for sample in jax.random.split(key, self.samples):
+            coins = np.asarray(jax.random.uniform(sample, point.shape))
+            yield np.where(coins < point, 1.0 + point, 0.0)
+
+
+def _weightings(problem: SlotProblem, relaxed: Relaxed) -> list[np.ndarray]:
+    if problem.sense == "max":
+        return [problem.weight]
+    inverse = inverse_demand(problem)
+    prices = relaxed.multipliers.demand
+    if not prices.any():
+        return [inverse]
+    # A product without a price still has to be completed: it counts, but last.
+    floor = 1e-3 * inverse * (prices @ problem.demand) / max(inverse @ problem.demand, 1e-300)
+    return [np.maximum(prices, floor), inverse]
+
+
+def _cover(
+    problem: SlotProblem, start: np.ndarray, weights: np.ndarray, tables: LazyTables
+) -> Coverage:
+    coverage = Coverage(problem, start > 0)
+    if not coverage.feasible:
+        order = run_lazy_greedy(
+            problem,
+            tables,
+            coverage,
+            weights=weights,
+            per_cost=True,
+            max_picks=problem.n_slots,
+        )
+        coverage.selection[order] = True
+        coverage.refresh()
+        complete(coverage, weights)
+    reverse_delete(coverage)
+    return coverage
+
+
+def _pack(
+    problem: SlotProblem, start: np.ndarray, weights: np.ndarray, tables: LazyTables
+) -> Coverage:
+    coverage = Coverage(problem)
+    taken = np.flatnonzero(start > 0)
+    fill(coverage, taken[np.argsort(-start[taken], kind="stable")])
+    limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
+    budget = float(limits.get("budget", np.inf)) - float(problem.cost[coverage.selection].sum())
+    order = run_lazy_greedy(
+        problem,
+        tables,
+        coverage,
+        weights=weights,
+        per_cost="budget" in limits,
+        max_picks=int(limits.get("max_slots", problem.n_slots) - coverage.selection.sum()),
+        budget=budget,
+    )
+    fill(coverage, order)
+    return coverage
+
+
+def _score(problem: SlotProblem, coverage: Coverage) -> float:
+    """Value in the minimised form; what lacks a demand comes last."""
+    if not coverage.feasible:
+        return np.inf
+    if problem.sense == "min":
+        return float(problem.cost[coverage.selection].sum())
+    return -float(problem.weight @ coverage.achieved)

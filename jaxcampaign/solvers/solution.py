@@ -1,0 +1,109 @@
+"""The record of an answer: the selection, what is proven of it, and how it was found."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxcampaign.certificate import Certificate
+from jaxcampaign.problems import Multipliers, SlotProblem
+
+_ADVICE = {
+    "optimal": "proven optimal",
+    "feasible": "feasible, with a proven bound",
+    "limit": "feasible; a limit was hit: more time may close the gap",
+    "infeasible": "no selection meets every demand: this is the best partial answer",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution:
+    """An answer to a problem.
+
+    Attributes:
+      problem: what was asked.
+      selection: bool[S].
+      certificate: what is true of the selection.
+      multipliers: the proof of the bound; None for the trivial one.
+      status: "optimal", "feasible", "limit" (feasible, but a limit was hit) or "infeasible".
+      solver: the solver that was used, as text.
+      statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
+    """
+
+    problem: SlotProblem
+    selection: np.ndarray
+    certificate: Certificate
+    multipliers: Multipliers | None
+    status: str
+    solver: str
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> pd.DataFrame:
+        """One row per chosen slot: slot_id, board_id, start_min, end_min, cost, influence.
+
+        `influence` is what the slot brings on its own, summed over users; the most expensive slots
+        come first, ties by id.
+        """
+        chosen = np.flatnonzero(self.selection)
+        frame = self.problem.influence.slots.iloc[chosen].copy()
+        frame["cost"] = self.problem.cost[chosen]
+        frame["influence"] = self.problem.influence.singleton[chosen]
+        frame = frame.sort_values(["cost", "slot_id"], ascending=[False, True])
+        return frame.reset_index(drop=True)
+
+    def per_product(self) -> pd.DataFrame:
+        """One row per product: product_id, demand, achieved, shortfall."""
+        c = self.certificate
+        return pd.DataFrame(
+            {
+                "product_id": pd.array(list(c.product_ids), "str"),
+                "demand": c.demand,
+                "achieved": c.achieved,
+                "shortfall": c.shortfall,
+            }
+        )
+
+    def summary(self) -> dict[str, str]:
+        """What a reader wants to know first, as label -> text."""
+        c = self.certificate
+        facts = {
+            "status": f"{self.status} ({_ADVICE[self.status]})",
+            "slots": f"{int(self.selection.sum()):,} of {self.problem.n_slots:,}",
+            "cost": f"{c.cost:,.6g}",
+        }
+        if c.sense == "max":
+            facts["influence"] = f"{c.value:,.6g}"
+        if c.bound is not None:
+            word = "at least" if c.sense == "min" else "at most"
+            facts["bound"] = f"{word} {c.bound:,.6g} (proof: {c.bound_proof})".replace("_", " ")
+        if c.gap is not None:
+            facts["gap"] = f"{100 * c.gap:.3g} %"
+        if c.sense == "min":
+            met = int((c.shortfall == 0).sum())
+            facts["demands met"] = f"{met} of {len(c.product_ids)}"
+        facts["solver"] = self.solver
+        if "chosen_because" in self.statistics:
+            facts["chosen because"] = self.statistics["chosen_because"]
+        return facts
+
+    def __repr__(self) -> str:
+        facts = self.summary()
+        width = max(map(len, facts))
+        lines = [f"  {label:<{width}}  {text}" for label, text in facts.items()]
+        lines += [f"  {reason}" for reason in self.certificate.reasons[:5]]
+        return "\n".join([f"Solution of {self.problem!r}", *lines])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self.summary().items()
+        )
+        reasons = "".join(f"<li>{html.escape(r)}</li>" for r in self.certificate.reasons[:5])
+        reasons = f"<ul>{reasons}</ul>" if reasons else ""
+        products = self.per_product().head(10).to_html(index=False, float_format="{:.4g}".format)
+        return f"<table>{cells}</table>{reasons}{products}"

@@ -1,0 +1,98 @@
+"""The one verb: ask a problem, get a certified answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from jaxcampaign.certificate import FEASIBILITY_TOLERANCE, Certificate, certify, unreachable
+from jaxcampaign.problems import SlotProblem
+from jaxcampaign.solvers.base import Clock, Solver
+from jaxcampaign.solvers.brute_force import BruteForce
+from jaxcampaign.solvers.greedy import Greedy
+from jaxcampaign.solvers.lp_rounding import LPRounding
+from jaxcampaign.solvers.mixed_integer import MixedInteger
+from jaxcampaign.solvers.solution import Solution
+
+# Largest sizes, in stored pairs, at which branch and bound and the simplex method are the choice.
+_INTEGER_PAIRS = 2_000
+_LINEAR_PAIRS = 400_000
+
+
+def solve(
+    problem: SlotProblem,
+    solver: Solver | None = None,
+    *,
+    key: jax.Array | None = None,
+    time_limit: float | None = None,
+) -> Solution:
+    """Find a good selection and certify it.
+
+    Args:
+      problem: what is asked.
+      solver: how to search; by default one is chosen by the size of the problem, and the answer
+        says which and why.
+      key: source of randomness, consumed; `jax.random.key(0)` by default. The same key gives the
+        same answer on the same device.
+      time_limit: seconds for the search; the best answer and bound so far are returned.
+
+    Returns:
+      The selection with its certificate. A problem that no selection can satisfy is an answer
+      too: status "infeasible", the reasons, and the cheapest selection found that meets each demand
+      as far as all slots together can.
+    """
+    began = time.monotonic()
+    statistics = {}
+    if solver is None:
+        solver, statistics["chosen_because"] = choose_solver(problem)
+    key = jax.random.key(0) if key is None else key
+    reasons = unreachable(problem)
+    asked = _within_reach(problem) if reasons else problem
+    found = solver.search(asked, key=key, clock=Clock.after(time_limit))
+    certificate = certify(
+        problem, found.selection, None if reasons else found.multipliers, found.solver_bound
+    )
+    if reasons:
+        certificate = replace(certificate, bound=None, solver_bound=None, gap=None)
+    statistics |= found.statistics | {"seconds": time.monotonic() - began}
+    return Solution(
+        problem=problem,
+        selection=found.selection,
+        certificate=certificate,
+        multipliers=None if reasons else found.multipliers,
+        status=_status(certificate, found.limit_hit),
+        solver=repr(solver),
+        statistics=statistics,
+    )
+
+
+def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
+    """The solver that `solve` takes by default, and why."""
+    pairs = problem.influence.n_pairs
+    if problem.n_slots <= 12:
+        return BruteForce(), f"{problem.n_slots} slots: all selections can be tried"
+    if pairs <= _INTEGER_PAIRS:
+        return MixedInteger(), f"{pairs:,} pairs: small enough for branch and bound"
+    if pairs <= _LINEAR_PAIRS:
+        return LPRounding(), f"{pairs:,} pairs: the linear relaxation is quick and tight"
+    return Greedy(), f"{pairs:,} pairs: too many for the simplex method"
+
+
+def _within_reach(problem: SlotProblem) -> SlotProblem:
+    """The same problem with each demand lowered to what all slots together reach."""
+    everything = problem.objective.reference(np.ones(problem.n_slots, bool))
+    lowered = np.minimum(problem.demand, everything * (1 - FEASIBILITY_TOLERANCE))
+    leaves, static = problem.tree_flatten()
+    objective, cost, _, weight, rows = leaves
+    return type(problem).tree_unflatten(static, (objective, cost, lowered, weight, rows))
+
+
+def _status(certificate: Certificate, limit_hit: bool) -> str:
+    if not certificate.feasible:
+        return "infeasible"
+    if certificate.gap is not None and certificate.gap <= 1e-6:
+        return "optimal"
+    return "limit" if limit_hit else "feasible"

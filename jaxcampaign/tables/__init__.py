@@ -1,0 +1,43 @@
+"""Tables in and out: schemas, files, and seeded synthetic worlds."""
+
+from jaxcampaign.tables.files import replacing
+from jaxcampaign.tables.foursquare import audiences_from_categories, read_foursquare
+from jaxcampaign.tables.overlap import check_overlap
+from jaxcampaign.tables.random_pairs import PairArrays, Pairs, synth_pair_arrays, synth_pairs
+from jaxcampaign.tables.schemas import SCHEMAS, validate
+from jaxcampaign.tables.sources import (
+    Source,
+    read_audiences,
+    read_billboards,
+    read_checkins,
+    read_demands,
+    read_pairs,
+    read_slots,
+    read_table,
+    write_table,
+)
+from jaxcampaign.tables.synthetic import City, synth_city
+
+__all__ = [
+    "SCHEMAS",
+    "City",
+    "PairArrays",
+    "Pairs",
+    "Source",
+    "audiences_from_categories",
+    "check_overlap",
+    "read_audiences",
+    "read_billboards",
+    "read_checkins",
+    "read_demands",
+    "read_foursquare",
+    "read_pairs",
+    "read_slots",
+    "read_table",
+    "replacing",
+    "synth_city",
+    "synth_pair_arrays",
+    "synth_pairs",
+    "validate",
+    "write_table",
+]

@@ -1,0 +1,259 @@
+"""The canonical tables: their columns, what these may hold, and the check of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaError, SchemaErrorReason
+
+from jaxcampaign.errors import InputError
+from jaxcampaign.tables.coercion import (
+    FLOAT,
+    INTEGER,
+    TEXT,
+    TIME,
+    check_time_zone,
+    closest,
+    coerce,
+)
+
+
+def _rule(test: Any, problem: str, remedy: str) -> pa.Check:
+    return pa.Check(test, title=problem, description=remedy)
+
+
+def _column(dtype: Any, *rules: pa.Check, unique: bool = False, required: bool = True) -> pa.Column:
+    return pa.Column(dtype, checks=list(rules), unique=unique, required=required)
+
+
+_NOT_NEGATIVE = _rule(lambda x: x >= 0, "a value is negative", "give 0 or more")
+_POSITIVE = _rule(lambda x: x > 0, "a value is not above 0", "give the panel's area")
+_CHANCE = _rule(
+    lambda x: (x >= 0) & (x <= 1),
+    "a probability is outside [0, 1]",
+    "mend the negative ones; where values are relative strengths, read the pairs with clip=True",
+)
+_DEGREES_HINT = (
+    "give WGS84 degrees: reproject planar coordinates to EPSG:4326, and exchange lat and lon if "
+    "they are swapped"
+)
+_LATITUDE = _rule(lambda x: x.abs() <= 90, "a latitude is outside [-90, 90] degrees", _DEGREES_HINT)
+_LONGITUDE = _rule(
+    lambda x: x.abs() <= 180, "a longitude is outside [-180, 180] degrees", _DEGREES_HINT
+)
+_WINDOW = _rule(
+    lambda slots: (
+        (slots["start_min"] >= 0)
+        & (slots["start_min"] < slots["end_min"])
+        & (slots["end_min"] <= 1440)
+    ),
+    "a slot's window must satisfy 0 <= start_min < end_min <= 1440 (minutes of the day)",
+    "cut a window that passes midnight into two slots",
+)
+
+SCHEMAS: dict[str, pa.DataFrameSchema] = {
+    "checkins": pa.DataFrameSchema(
+        {
+            "user_id": _column(TEXT),
+            "time": _column(TIME),
+            "lat": _column(FLOAT, _LATITUDE),
+            "lon": _column(FLOAT, _LONGITUDE),
+        }
+    ),
+    "billboards": pa.DataFrameSchema(
+        {
+            "board_id": _column(TEXT, unique=True),
+            "lat": _column(FLOAT, _LATITUDE),
+            "lon": _column(FLOAT, _LONGITUDE),
+            "size": _column(FLOAT, _POSITIVE),
+            "cost": _column(FLOAT, _NOT_NEGATIVE, required=False),
+            "time_zone": _column(TEXT, required=False),
+        }
+    ),
+    "slots": pa.DataFrameSchema(
+        {
+            "slot_id": _column(TEXT, unique=True),
+            "board_id": _column(TEXT),
+            "start_min": _column(INTEGER),
+            "end_min": _column(INTEGER),
+            "cost": _column(FLOAT, _NOT_NEGATIVE),
+        },
+        checks=_WINDOW,
+    ),
+    "pairs": pa.DataFrameSchema(
+        {
+            "slot_id": _column(TEXT),
+            "user_id": _column(TEXT),
+            "prob": _column(FLOAT, _CHANCE),
+        },
+        unique=["slot_id", "user_id"],
+    ),
+    "audiences": pa.DataFrameSchema(
+        {"product_id": _column(TEXT), "user_id": _column(TEXT)},
+        unique=["product_id", "user_id"],
+    ),
+    "demands": pa.DataFrameSchema(
+        {
+            "product_id": _column(TEXT, unique=True),
+            "demand": _column(FLOAT, _NOT_NEGATIVE),
+            "max_slots": _column(INTEGER, _NOT_NEGATIVE, required=False),
+            "weight": _column(FLOAT, _NOT_NEGATIVE, required=False),
+        }
+    ),
+}
+"""pandera schema of every canonical table; further columns are allowed and kept."""
+
+# What the same column is called elsewhere, for remedies only: nothing is renamed unasked.
+_ALIASES = {
+    "lat": ("latitude",),
+    "lon": ("longitude", "lng", "long"),
+    "time": ("utctime", "timestamp", "datetime", "checkintime"),
+    "user_id": ("user", "userid", "uid"),
+    "board_id": ("bid", "billboardid", "board", "id"),
+    "slot_id": ("bindex", "slot", "id"),
+    "size": ("bsize", "panelsize", "area"),
+    "prob": ("probability", "influence", "p"),
+    "cost": ("price", "bcost"),
+    "product_id": ("product", "id"),
+}
+_ONE_PER_KEY = "keep one row per key, or give each row a key of its own"
+_PLANAR = ("x", "y", "geometry", "geom", "easting", "northing")
+
+
+def validate(
+    kind: str,
+    frame: pd.DataFrame,
+    *,
+    columns: Mapping[str, str] | None = None,
+    time_zone: str | None = None,
+    clip: bool = False,
+) -> pd.DataFrame:
+    """A clean copy of a table: canonical columns first, in canonical dtypes, every rule held.
+
+    Args:
+      kind: name of the canonical table, a key of `SCHEMAS`.
+      frame: the table; never changed. Columns beyond the canonical ones are kept as they are.
+      columns: from the table's own column names to canonical ones, `{"B_id": "board_id"}`.
+      time_zone: IANA zone of naive times, which are UTC when None (tables with times only).
+      clip: probabilities above 1 become 1 (pairs only); negative ones are refused all the same.
+
+    Returns:
+      DataFrame with a fresh range index. Ids are `str`, unchanged except that integers are
+      written out; times `datetime64[us, UTC]`; other numbers float64 or int64.
+
+    Raises:
+      InputError: anything that is missing, duplicate, not finite or out of range. It names the
+        table, the column, every row (data rows from 0), the first value and a remedy.
+    """
+    if kind not in SCHEMAS:
+        remedy = f"choose one of {', '.join(SCHEMAS)}"
+        raise InputError(f"unknown kind of table {kind!r}", remedy=remedy)
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"expected a DataFrame, got {type(frame).__name__}", table=kind)
+    schema = SCHEMAS[kind]
+    _check_options(kind, time_zone=time_zone, clip=clip)
+    clean = _renamed(kind, frame, columns or {}).reset_index(drop=True)
+    _check_columns(kind, list(clean.columns))
+    if clean.empty:
+        raise InputError("the table has no rows", table=kind, remedy="give at least one row")
+    canonical = [name for name in schema.columns if name in clean]
+    for name in canonical:
+        dtype = schema.columns[name].dtype.type
+        clean[name] = coerce(clean[name], dtype, table=kind, time_zone=time_zone)
+    if clip:
+        clean["prob"] = clean["prob"].clip(upper=1.0)
+    _check_rules(kind, clean)
+    if "time_zone" in canonical:
+        _check_zones(kind, clean["time_zone"])
+    return clean[canonical + [name for name in clean if name not in schema.columns]]
+
+
+def _check_options(kind: str, *, time_zone: str | None, clip: bool) -> None:
+    if clip and kind != "pairs":
+        raise InputError("clip applies to the table pairs only", table=kind)
+    if time_zone is not None:
+        if "time" not in SCHEMAS[kind].columns:
+            raise InputError("time_zone applies to tables with times only", table=kind)
+        check_time_zone(time_zone, table=kind)
+
+
+def _renamed(kind: str, frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    for name in columns:
+        if name not in frame.columns:
+            near = closest(name, map(str, frame.columns))
+            raise InputError(
+                "columns= names a column that the table lacks",
+                table=kind,
+                column=name,
+                remedy=f"the table has {', '.join(near or map(str, frame.columns))}",
+            )
+    return frame.rename(columns=dict(columns))
+
+
+def _check_columns(kind: str, names: list[Any]) -> None:
+    repeated = sorted({str(name) for name in names if names.count(name) > 1})
+    if repeated:
+        remedy = "rename or drop one of them"
+        raise InputError("a column appears twice", table=kind, column=repeated[0], remedy=remedy)
+    required = [name for name, column in SCHEMAS[kind].columns.items() if column.required]
+    missing = [name for name in required if name not in names]
+    if not missing:
+        return
+    planar = [str(name) for name in names if str(name).lower() in _PLANAR]
+    if planar and {"lat", "lon"} & set(missing):
+        raise InputError(
+            f"found {', '.join(planar)} but no coordinate reference system (CRS) to read it by",
+            table=kind,
+            column=missing[0],
+            remedy="give columns lat and lon in WGS84 degrees (reproject to EPSG:4326)",
+        )
+    near = {found: name for name in missing if (found := _namesake(name, names))}
+    raise InputError(
+        f"missing {'column' if len(missing) == 1 else 'columns'} {', '.join(missing)}",
+        table=kind,
+        column=missing[0],
+        remedy=f"pass columns={near}" if near else f"the table has {', '.join(map(str, names))}",
+    )
+
+
+def _namesake(name: str, names: list[Any]) -> str | None:
+    plain = {re.sub(r"[\W_]", "", str(other).lower()): str(other) for other in names}
+    known = [plain[alias] for alias in _ALIASES.get(name, ()) if alias in plain]
+    near = known or [plain[found] for found in closest(name.replace("_", ""), plain)]
+    return near[0] if near else None
+
+
+def _check_rules(kind: str, clean: pd.DataFrame) -> None:
+    try:
+        SCHEMAS[kind].validate(clean)
+    except SchemaError as error:
+        cases: Any = error.failure_cases
+        rows = np.unique(cases["index"].to_numpy()).tolist()
+        duplicate = error.reason_code in (
+            SchemaErrorReason.DUPLICATES,
+            SchemaErrorReason.SERIES_CONTAINS_DUPLICATES,
+        )
+        if isinstance(error.schema, pa.Column):
+            keys = [str(error.schema.name)]
+        else:
+            keys = list(SCHEMAS[kind].unique or []) if duplicate else ["start_min", "end_min"]
+        first = clean.loc[rows[:1], keys].to_numpy(dtype=object).ravel().tolist()
+        rule: Any = error.check
+        raise InputError(
+            "duplicate key" if duplicate else rule.title,
+            table=kind,
+            column=", ".join(keys),
+            rows=rows,
+            value=first[0] if len(first) == 1 else tuple(first),
+            remedy=_ONE_PER_KEY if duplicate else rule.description,
+        ) from None
+
+
+def _check_zones(kind: str, zones: pd.Series) -> None:
+    for zone in zones.unique():
+        check_time_zone(zone, table=kind, rows=np.flatnonzero(zones == zone).tolist())
