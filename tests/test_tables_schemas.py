@@ -106,7 +106,6 @@ def test_case_31_empty_is_refused_and_a_single_row_is_fine(kind):
         ("billboards", ["board_id"]),
         ("slots", ["slot_id"]),
         ("pairs", ["slot_id", "user_id"]),
-        ("audiences", ["product_id", "user_id"]),
         ("demands", ["product_id"]),
     ],
 )
@@ -119,6 +118,11 @@ def test_case_2_duplicate_keys_list_every_row(kind, keys):
     assert error.value == (first if len(keys) > 1 else first[0])
     assert "duplicate" in error.problem
     assert error.remedy
+
+
+def test_a_repeated_audience_row_counts_once():
+    frame = pd.concat([_good("audiences"), _good("audiences").iloc[[2, 0]]])
+    pd.testing.assert_frame_equal(validate("audiences", frame), _good("audiences").astype("str"))
 
 
 def test_checkins_may_repeat():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
@@ -53,7 +54,9 @@ _PACKAGES = ("jax", "numpy", "scipy", "pandas", "cvxpy", "highspy")
 
 def run_billboards(options: Billboards, title: str | None = None) -> int:
     """Read, solve, certify, write; the exit status is that of the answer."""
-    _check_numbers(options)
+    _check_time_limit(options.time_limit)
+    _check_seed(options.seed)
+    _check_folder(options.out)
     device = _use_device(options.device)
     seconds: dict[str, float] = {}
     began = time.monotonic()
@@ -101,6 +104,8 @@ def run_billboards(options: Billboards, title: str | None = None) -> int:
 
 def run_demo(options: Demo) -> int:
     """The whole way on a synthetic city: tables, plan, report, verification."""
+    _check_seed(options.seed)
+    _check_folder(options.out)
     _use_device(options.device)
     tables = options.out / "inputs"
     city = Synth(world="city", out=tables, seed=options.seed)
@@ -127,6 +132,8 @@ def run_demo(options: Demo) -> int:
 
 def run_synth(options: Synth) -> int:
     """Write the tables of a synthetic city."""
+    _check_seed(options.seed)
+    _check_folder(options.out)
     counts = _write_city(options)
     for name, rows in counts.items():
         print(f"{options.out / f'{name}.{options.format}'}: {rows:,} rows")
@@ -201,8 +208,7 @@ def _use_device(device: str) -> str:
     return f"{chosen.platform}: {chosen.device_kind}"
 
 
-def _check_numbers(options: Billboards) -> None:
-    limit = options.time_limit
+def _check_time_limit(limit: float | None) -> None:
     if limit is not None and not 0 < limit < float("inf"):
         raise InputError(
             "must be a positive number of seconds",
@@ -210,9 +216,27 @@ def _check_numbers(options: Billboards) -> None:
             value=limit,
             remedy="correct it, or leave it out",
         )
-    if not 0 <= options.seed < 2**32:
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
         raise InputError(
-            "must be a whole number from 0", table="seed", value=options.seed, remedy="such as 0"
+            "must be a whole number from 0 to 2^32 - 1",
+            table="seed",
+            value=seed,
+            remedy="pass one, such as 0",
+        )
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse, before any work, a folder that cannot receive the result."""
+    nearest = next(path for path in (out, *out.absolute().parents) if os.path.exists(path))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise InputError(
+            f"{nearest} is not a folder that can be written to",
+            table="out",
+            value=str(out),
+            remedy="name another folder",
         )
 
 

@@ -6,12 +6,13 @@ import difflib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import tyro
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.plans import BillboardInputs
+from jaxcampaign.plans.billboards import checked_option
 
 SolverName = Literal[
     "auto",
@@ -170,7 +171,8 @@ def with_config(args: list[str]) -> dict[str, Any]:
             near = difflib.get_close_matches(key, allowed, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(allowed)}"
             raise InputError("unknown configuration key", table=path, column=key, remedy=remedy)
-        checked[key] = _checked(path, key, value, hints[key])
+        value = checked_option(value, hints[key], source=path, name=key)
+        checked[key] = Path(path).parent / value if isinstance(value, Path) else value
     return checked
 
 
@@ -181,24 +183,3 @@ def _config_path(args: list[str]) -> str | None:
         if here.startswith("--config="):
             return here.removeprefix("--config=")
     return None
-
-
-def _checked(path: str, key: str, value: Any, hint: Any) -> Any:
-    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
-    if all(isinstance(kind, str) for kind in kinds):  # the values of a Literal
-        if value in kinds:
-            return value
-        wanted = f"one of {', '.join(kinds)}"
-    elif Path in kinds:
-        if isinstance(value, str):
-            return Path(path).parent / value
-        wanted = "a path"
-    elif float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) in kinds:
-        return value
-    else:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise InputError(
-        f"must be {wanted}", table=path, column=key, value=value, remedy="correct the value"
-    )

@@ -27,6 +27,8 @@ from jaxcampaign.influence.pieces import (
 PIECE_WIDTH = 32
 """Entries in a piece: one warp."""
 
+_FEWEST_PIECES = 64
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def build_flat(
     pieces = split_rows(indptr, PIECE_WIDTH)
     n_pieces = pieces.row.size
     # One row more than pieces: the first row beyond them holds the identity.
-    padding = padded_size(n_pieces + 1) - n_pieces
+    padding = padded_size(max(n_pieces + 1, _FEWEST_PIECES)) - n_pieces
 
     def table(entries: np.ndarray) -> np.ndarray:
         laid = padded_table(np.append(entries, 0), pieces.start, pieces.length, PIECE_WIDTH)
@@ -95,5 +97,5 @@ def build_flat(
 def flat_bytes(n_rows: int, nnz: int) -> int:
     """Most bytes that the layout of a matrix of this size takes."""
     n_extra = nnz // PIECE_WIDTH
-    n_pieces = MOST_PADDING * (min(n_rows, nnz) + n_extra + 1)
+    n_pieces = MOST_PADDING * (min(n_rows, nnz) + n_extra + _FEWEST_PIECES)
     return int((8 * PIECE_WIDTH + 4) * n_pieces) + join_bytes(n_rows, n_extra)

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from zipfile import BadZipFile
 
@@ -21,6 +23,17 @@ from jaxcampaign.tables import replacing, write_table
 
 _PROOF_ARRAYS = ("demand", "row_upper", "row_lower", "cut", "cut_user", "cut_start", "cut_slot")
 _HASHED = ("selection.csv", "certificate.json", "proof.npz")
+# What a truncated or altered archive raises, by the layer that notices first.
+_DAMAGE = (
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    BadZipFile,
+    zlib.error,
+)
 
 
 class Answer(Protocol):
@@ -78,10 +91,7 @@ def certificate_record(answer: Answer, run: dict[str, Any]) -> dict[str, Any]:
         "gap": _number(c.gap),
         "n_selected": int(answer.selection.sum()),
         "per_product": per_product(c),
-        "violations": [
-            {key: _number(v) if isinstance(v, float) else v for key, v in row.items()}
-            for row in c.violations
-        ],
+        "violations": violations(c),
         "reasons": list(c.reasons),
         "seed": run.get("seed"),
         "seconds": run.get("seconds", {}).get("total"),
@@ -100,8 +110,18 @@ def per_product(certificate: Certificate) -> list[dict[str, Any]]:
     ]
 
 
+def violations(certificate: Certificate) -> list[dict[str, Any]]:
+    """One record per broken row: row, activity, lower, upper; an open limit is null."""
+    return [
+        {key: _number(v) if isinstance(v, float) else v for key, v in row.items()}
+        for row in certificate.violations
+    ]
+
+
 def write_plan(answer: Answer, folder: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """Write the folder; each file appears whole, run.json last.
+    """Write the folder: all files are made first and then put in place, run.json last.
+
+    A fault while they are made leaves an earlier plan in the folder as it was.
 
     Args:
       answer: what was found.
@@ -113,12 +133,16 @@ def write_plan(answer: Answer, folder: Path, run: dict[str, Any]) -> dict[str, A
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = certificate_record(answer, run)
-    write_table(answer.table(), folder / "selection.csv")
-    _write_json(record, folder / "certificate.json")
-    with replacing(folder / "proof.npz") as file:
-        file.write(_proof_bytes(answer))
-    digests = {name: file_digest(folder / name) for name in _HASHED}
-    _write_json(run | {"sha256": digests}, folder / "run.json")
+    with TemporaryDirectory(prefix=".plan-", dir=folder) as name:
+        made = Path(name)
+        write_table(answer.table(), made / "selection.csv")
+        _write_json(record, made / "certificate.json")
+        with replacing(made / "proof.npz") as file:
+            file.write(_proof_bytes(answer))
+        digests = {name: file_digest(made / name) for name in _HASHED}
+        _write_json(run | {"sha256": digests}, made / "run.json")
+        for name in (*_HASHED, "run.json"):
+            (made / name).replace(folder / name)
     return record
 
 
@@ -129,9 +153,9 @@ def read_plan(folder: Path) -> Plan:
       InputError: a file is missing or is not what `write_plan` makes.
     """
     run = _read_json(folder / "run.json")
-    multipliers, order = _read_proof(_present(folder / "proof.npz"))
+    multipliers, order = _read_proof(folder / "proof.npz")
     return Plan(
-        pd.read_csv(_present(folder / "selection.csv"), dtype="str", keep_default_na=False),
+        _read_selection(folder / "selection.csv"),
         _read_json(folder / "certificate.json"),
         multipliers,
         order,
@@ -166,19 +190,36 @@ def _proof_bytes(answer: Answer) -> bytes:
     return buffer.getvalue()
 
 
+def _read_selection(path: Path) -> pd.DataFrame:
+    _check_present(path)
+    try:
+        return pd.read_csv(path, dtype="str", keep_default_na=False)
+    except ValueError as fault:
+        raise _unreadable(path, "CSV", fault) from fault
+
+
 def _read_proof(path: Path) -> tuple[Multipliers | None, str]:
+    _check_present(path)
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
         order = str(arrays.pop("order"))
         if not arrays:
             return None, order
-        demand, upper, lower, cut, user, start, slot = (arrays[name] for name in _PROOF_ARRAYS)
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile) as fault:
-        raise InputError(
-            f"is not a readable proof ({fault})", table=str(path), remedy="make the plan again"
-        ) from fault
+        kinds = ["f"] * 4 + ["iu"] * 3
+        parts = [
+            _vector(arrays[name], kind) for name, kind in zip(_PROOF_ARRAYS, kinds, strict=True)
+        ]
+    except _DAMAGE as fault:
+        raise _unreadable(path, "a proof", fault) from fault
+    demand, upper, lower, cut, user, start, slot = parts
     return Multipliers(demand, upper, lower, cut, Cuts(user, start, slot)), order
+
+
+def _vector(array: np.ndarray, kind: str) -> np.ndarray:
+    if array.ndim != 1 or array.dtype.kind not in kind:
+        raise ValueError(f"found {array.dtype} of shape {array.shape}")
+    return array
 
 
 def _write_json(record: dict[str, Any], path: Path) -> None:
@@ -188,22 +229,29 @@ def _write_json(record: dict[str, Any], path: Path) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    _check_present(path)
     try:
-        return json.loads(_present(path).read_text("utf-8"))
+        record = json.loads(path.read_text("utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it holds no object")
     except ValueError as fault:
-        raise InputError(
-            f"is not readable JSON ({fault})", table=str(path), remedy="make the plan again"
-        ) from fault
+        raise _unreadable(path, "JSON", fault) from fault
+    return record
 
 
-def _present(path: Path) -> Path:
+def _check_present(path: Path) -> None:
     if not path.is_file():
         raise InputError(
             "there is no such file",
             table=str(path),
             remedy="give the folder that --out named when the plan was made",
         )
-    return path
+
+
+def _unreadable(path: Path, kind: str, fault: Exception) -> InputError:
+    return InputError(
+        f"cannot be read as {kind} ({fault})", table=str(path), remedy="make the plan again"
+    )
 
 
 def _number(value: float | None) -> float | None:

@@ -18,11 +18,21 @@ import pandas as pd
 from jaxcampaign.certificate import Certificate, certify
 from jaxcampaign.errors import InputError
 from jaxcampaign.plans.billboards import BillboardInputs, load_billboards
-from jaxcampaign.plans.folder import Plan, file_digest, order_digest, per_product, read_plan
+from jaxcampaign.plans.folder import (
+    Plan,
+    file_digest,
+    order_digest,
+    per_product,
+    read_plan,
+    violations,
+)
 from jaxcampaign.problems import Multipliers, SlotProblem
 
 # Two float64 evaluations of the same sum on different machines agree to this share of it.
 _TOLERANCE = 1e-9
+_SLOT_COLUMNS = ("slot_id", "board_id", "start_min", "end_min")
+# The gap up to which a plan may call itself optimal, as `solve` does.
+_OPTIMAL_GAP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,22 +69,24 @@ def verify_plan(folder: str | Path, *, inputs_dir: str | Path | None = None) -> 
     claims = list(_unchanged(folder, plan, inputs))
     problem = load_billboards(inputs).problem
     selection, faults = _selection(problem, plan.selection)
-    claims.append(Claim("every chosen slot is in the inventory, once", not faults, faults))
+    text = "every chosen slot is in the inventory, once, as it is described"
+    claims.append(Claim(text, not faults, faults))
     if faults:
         return claims
     claims += _proof_claims(problem, plan)
     multipliers = plan.multipliers if claims[-1].holds else None
     stated = plan.certificate
-    again = certify(problem, selection, multipliers, stated.get("solver_bound"))
+    again = certify(problem, selection, multipliers, _finite(stated.get("solver_bound")))
     if again.reasons:
         again = replace(again, bound=None, gap=None, solver_bound=None)
     return claims + list(_compare(stated, again, int(selection.sum())))
 
 
 def _inputs(plan: Plan, inputs_dir: str | Path | None) -> BillboardInputs:
-    if "inputs" not in plan.run:
-        raise InputError("has no key 'inputs'", table="run.json", remedy="make the plan again")
-    inputs = BillboardInputs.from_record(plan.run["inputs"])
+    record = plan.run.get("inputs")
+    if not isinstance(record, dict):
+        raise InputError("has no record 'inputs'", table="run.json", remedy="make the plan again")
+    inputs = BillboardInputs.from_record(record)
     if inputs_dir is not None:
         moved: dict[str, Any] = {
             name: Path(inputs_dir) / path.name for name, path in inputs.files().items()
@@ -91,11 +103,11 @@ def _inputs(plan: Plan, inputs_dir: str | Path | None) -> BillboardInputs:
 
 
 def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Claim]:
-    stated = plan.run.get("sha256", {})
+    stated = _record(plan.run.get("sha256"))
     for name in ("selection.csv", "certificate.json", "proof.npz"):
         same = stated.get(name) == file_digest(folder / name)
         yield Claim(f"{name} is as it was written", same, "" if same else "its digest differs")
-    stated = plan.run.get("input_sha256", {})
+    stated = _record(plan.run.get("input_sha256"))
     for name, path in inputs.files().items():
         same = stated.get(name) == file_digest(path)
         yield Claim(f"input table {name} is unchanged", same, "" if same else "its digest differs")
@@ -103,8 +115,9 @@ def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Cl
 
 def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, str]:
     mask = np.zeros(problem.n_slots, bool)
-    if "slot_id" not in table:
-        return mask, "selection.csv has no column slot_id"
+    lacking = [name for name in (*_SLOT_COLUMNS, "influence") if name not in table]
+    if lacking:
+        return mask, f"selection.csv has no column {lacking[0]}"
     index = pd.Index(problem.influence.slot_ids).get_indexer(table["slot_id"])
     if (index < 0).any():
         return mask, f"unknown slot {table['slot_id'].iloc[int(np.argmin(index))]!r}"
@@ -112,12 +125,26 @@ def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, s
     if int(mask.sum()) != len(index):
         repeated = table["slot_id"][table["slot_id"].duplicated()].iloc[0]
         return mask, f"slot {repeated!r} stands more than once"
-    stated = pd.to_numeric(table["cost"], errors="coerce").to_numpy(np.float64)
-    wrong = np.flatnonzero(~np.isclose(stated, problem.cost[index], rtol=_TOLERANCE, atol=0))
-    if len(wrong):
-        slot = table["slot_id"].iloc[int(wrong[0])]
-        return mask, f"slot {slot!r} costs {problem.cost[index[wrong[0]]]!r}"
+    slots = problem.influence.slots.iloc[index]
+    for name in _SLOT_COLUMNS:
+        known = slots[name].astype("str").to_numpy(object)
+        if fault := _first_other(table, name, known, table[name].to_numpy(object) == known):
+            return mask, fault
+    numbers = {"cost": problem.cost[index], "influence": problem.influence.singleton[index]}
+    for name, known in numbers.items():
+        stated = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        same = np.isclose(stated, known, rtol=_TOLERANCE, atol=0)
+        if fault := _first_other(table, name, known, same):
+            return mask, fault
     return mask, ""
+
+
+def _first_other(table: pd.DataFrame, name: str, known: np.ndarray, same: np.ndarray) -> str:
+    if same.all():
+        return ""
+    row = int(np.argmin(same))
+    slot, stated = table["slot_id"].iloc[row], table[name].iloc[row]
+    return f"slot {slot!r}: {name} is {known[row]}, not {stated}"
 
 
 def _proof_claims(problem: SlotProblem, plan: Plan) -> Iterator[Claim]:
@@ -168,6 +195,9 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
     }
     for name, value in exact.items():
         yield Claim(name, stated.get(name) == value, _differ(stated.get(name), value))
+    status, possible = stated.get("status"), _possible_statuses(again)
+    detail = "" if status in possible else f"stated {status!r}, possible {' or '.join(possible)}"
+    yield Claim("status", status in possible, detail)
     numbers = {
         "cost": again.cost,
         "value": again.value,
@@ -175,19 +205,26 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
         "bound": again.bound,
         "gap": again.gap,
     }
+    # A bound and a gap are differences: their rounding is a share of what was subtracted.
+    scales = {"rechecked_bound": abs(again.value), "bound": abs(again.value), "gap": 1.0}
     for name, value in numbers.items():
-        scale = abs(again.value) if name.endswith("bound") else None
-        same = _same(stated.get(name), value, scale)
+        same = _same(stated.get(name), value, scales.get(name))
         yield Claim(name, same, f"{value!r}" if same else _differ(stated.get(name), value))
     yield _products(stated.get("per_product"), per_product(again))
-    rows = [row["row"] for row in stated.get("violations", [])]
-    found = [row["row"] for row in again.violations]
-    yield Claim("violations", rows == found, _differ(rows, found))
-    if again.solver_bound is not None:
+    found, claimed = violations(again), stated.get("violations")
+    yield Claim("violations", _agree(claimed, found), _differ(claimed, found))
+    if stated.get("solver_bound") is not None:
         yield Claim(
             "solver_bound is consistent with the plan (a branch and bound's word: not rechecked)",
-            again.gap is not None and _respects(again),
+            again.solver_bound is not None and again.gap is not None and _respects(again),
         )
+
+
+def _possible_statuses(c: Certificate) -> list[str]:
+    if not c.feasible:
+        return ["infeasible"]
+    optimal = c.gap is not None and c.gap <= _OPTIMAL_GAP
+    return ["optimal"] if optimal else ["feasible", "limit"]
 
 
 def _products(stated: Any, again: list[dict[str, Any]]) -> Claim:
@@ -195,7 +232,7 @@ def _products(stated: Any, again: list[dict[str, Any]]) -> Claim:
     if not isinstance(stated, list) or len(stated) != len(again):
         return Claim(text, False, "the products differ")
     for one, other in zip(stated, again, strict=True):
-        if one.get("product_id") != other["product_id"]:
+        if not isinstance(one, dict) or one.get("product_id") != other["product_id"]:
             return Claim(text, False, f"product {other['product_id']} is missing")
         scale = max(abs(other["demand"]), abs(other["achieved"]))
         for name in ("demand", "achieved", "shortfall"):
@@ -213,11 +250,43 @@ def _respects(c: Certificate) -> bool:
     return c.solver_bound >= c.value - slack
 
 
+def _agree(stated: Any, value: Any) -> bool:
+    """Whether two records agree, numbers to rounding."""
+    if isinstance(value, list):
+        return (
+            isinstance(stated, list)
+            and len(stated) == len(value)
+            and all(map(_agree, stated, value))
+        )
+    if isinstance(value, dict):
+        return (
+            isinstance(stated, dict)
+            and stated.keys() == value.keys()
+            and all(_agree(stated[name], value[name]) for name in value)
+        )
+    return stated == value if isinstance(value, str) else _same(stated, value)
+
+
 def _same(stated: Any, value: float | None, scale: float | None = None) -> bool:
-    if stated is None or value is None or isinstance(stated, (str, bool)):
+    number = _finite(stated)
+    if number is None or value is None:
         return stated is value
-    size = max(abs(stated), abs(value), scale or 0.0)
-    return math.isfinite(stated) and abs(stated - value) <= _TOLERANCE * size
+    return abs(number - value) <= _TOLERANCE * max(abs(number), abs(value), scale or 0.0)
+
+
+def _finite(stated: Any) -> float | None:
+    """A stated number, None where it is no finite one."""
+    if type(stated) not in (int, float):
+        return None
+    try:
+        number = float(stated)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _record(stated: Any) -> dict[str, Any]:
+    return stated if isinstance(stated, dict) else {}
 
 
 def _differ(stated: Any, value: Any) -> str:

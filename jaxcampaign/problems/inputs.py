@@ -27,7 +27,7 @@ def slot_costs(cost: Any, influence: Influence) -> np.ndarray:
     elif isinstance(cost, Mapping | pd.Series):
         cost = _by_label(cost, influence.slot_ids, name="cost", axis="slot_id")
     elif np.ndim(cost) == 0:
-        cost = np.full(influence.n_slots, cost, np.float64)
+        cost = np.full(influence.n_slots, cost)
     return _numbers(cost, influence.slot_ids, name="cost", axis="slot")
 
 
@@ -46,7 +46,7 @@ def product_demands(demand: Any, product_ids: Sequence[str]) -> pd.DataFrame:
         frame = pd.DataFrame({"product_id": list(items), "demand": list(items.values())})
         return validate("demands", frame)
     if np.ndim(demand) == 0:
-        demand = np.full(len(product_ids), demand, np.float64)
+        demand = np.full(len(product_ids), demand)
     values = _numbers(demand, np.asarray(product_ids, object), name="demand", axis="product")
     return pd.DataFrame({"product_id": pd.array(list(product_ids), "str"), "demand": values})
 
@@ -59,7 +59,7 @@ def audience_products(audiences: Any) -> list[str]:
         return sorted(str(product) for product in audiences)
     if audiences is None:
         return ["all"]
-    return [str(j) for j in range(np.shape(audiences)[0])]
+    return [str(j) for j in range(_audience_rows(audiences).shape[0])]
 
 
 def audience_matrix(
@@ -103,7 +103,7 @@ def audience_matrix(
 
 def check_audiences_present(demands: pd.DataFrame, audiences: Any) -> None:
     """Refuse a positive demand of a product that has no audience at all."""
-    with_audience = audience_products(audiences)
+    with_audience = _products_with_users(audiences)
     lacking = ~demands["product_id"].isin(with_audience) & (demands["demand"] > 0)
     if lacking.any():
         row = int(np.flatnonzero(lacking)[0])
@@ -134,8 +134,32 @@ def positive_number(value: Any, name: str, *, integer: bool = False) -> float:
     return number
 
 
+def _products_with_users(audiences: Any) -> list[str]:
+    if isinstance(audiences, pd.DataFrame) or audiences is None:
+        return audience_products(audiences)
+    if isinstance(audiences, Mapping):
+        return sorted(str(product) for product, users in audiences.items() if len(users))
+    return [str(j) for j in np.flatnonzero(np.diff(_audience_rows(audiences).indptr))]
+
+
+def _audience_rows(audiences: Any) -> sparse.csr_array:
+    """An audience array as rows of products, no zeros stored."""
+    try:
+        matrix = sparse.csr_array(audiences, dtype=np.float64)
+    except (TypeError, ValueError) as fault:
+        raise InputError(str(fault), table="audiences", remedy="pass bool[L, U]") from fault
+    if matrix.ndim != 2:
+        raise InputError(
+            f"has shape {matrix.shape}, not [products, users]",
+            table="audiences",
+            remedy="pass bool[L, U], one row per product",
+        )
+    matrix.eliminate_zeros()
+    return matrix
+
+
 def _audience_array(audiences: Any, influence: Influence, n_products: int) -> sparse.csr_array:
-    matrix = sparse.csr_array(audiences, dtype=np.float64)
+    matrix = _audience_rows(audiences)
     if matrix.shape != (n_products, influence.n_users):
         raise InputError(
             f"has shape {matrix.shape}, but there are {n_products} products and "
@@ -151,7 +175,6 @@ def _audience_array(audiences: Any, influence: Influence, n_products: int) -> sp
             value=float(matrix.data[bad][0]),
             remedy="weigh products with the weight column of demands",
         )
-    matrix.eliminate_zeros()
     return matrix
 
 
@@ -172,7 +195,7 @@ def _by_label(values: Any, labels: np.ndarray, *, name: str, axis: str) -> np.nd
             rows=labels[missing].tolist(),
             remedy=f"give a {name} for each",
         )
-    return aligned.to_numpy(np.float64)
+    return aligned.to_numpy()
 
 
 def _numbers(values: Any, labels: np.ndarray, *, name: str, axis: str) -> np.ndarray:

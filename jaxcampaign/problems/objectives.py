@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -119,8 +119,7 @@ class ProductInfluence:
         layouts = (self.influence.by_slot, self.influence.by_user, self.audience_by_user)
         if weights is not None:
             return _gains(*layouts, x, jnp.asarray(weights, jnp.float32))
-        each = jnp.eye(self.n_objectives, dtype=jnp.float32)
-        return jax.lax.map(partial(_gains, *layouts, x), each)
+        return _gains_each(*layouts, x, jnp.eye(self.n_objectives, dtype=jnp.float32))
 
     def linear_bound(self, x, weights=None) -> tuple[jax.Array, jax.Array]:
         """The inequality of Nemhauser and Wolsey (1981) at x: value there, gains as slope."""
@@ -174,3 +173,11 @@ def _gains(
 ) -> jax.Array:
     missed = 1.0 - reach(by_user, x)
     return jnp.where(x > 0, 0.0, matvec(by_slot, missed * matvec(audience_by_user, weights)))
+
+
+@jax.jit
+def _gains_each(
+    by_slot: Layout, by_user: Layout, audience_by_user: Layout, x: jax.Array, weights: jax.Array
+) -> jax.Array:
+    # One product after the other: no array of slots x users x products.
+    return jax.lax.map(lambda w: _gains(by_slot, by_user, audience_by_user, x, w), weights)

@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -26,10 +26,10 @@ LACK = "#c2410c"
 
 WIDE_IN = 10.0
 NARROW_IN = 3.9
-_RASTER_DPI = 192
+_RASTER_DPI = 180
 _INCH_PER_LETTER = 0.089  # of a title
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Helvetica Neue", "Helvetica", "Arial"],
     "font.size": 9.0,

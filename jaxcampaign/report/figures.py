@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,9 +32,9 @@ _MAX_BARS = 30
 _NAMED = 5
 # Shares of demand beyond this are cut off: what matters is close to 100 %.
 _MAX_SHARE = 2.5
-_SHARE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e3, 1e4)
+_SHARE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5)
 # Above this the white gaps between the bars of a strip would hide the bars.
-_MAX_GAPS = 300
+_BARS_PER_INCH = 20
 _ROUND_STEPS = (1, 2, 5, 10)
 _BAR_IN = 0.27
 
@@ -51,8 +53,8 @@ def demand_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     frame = product_frame(solution)
     if solution.problem.sense == "max":
         return _influence_figure(solution, frame, width_in)
-    asked = frame[frame["demand"] > 0].reset_index(drop=True)
-    lacking = int((asked["shortfall"] > 0).sum())
+    asked = frame.loc[frame["demand"] > 0]
+    lacking = np.count_nonzero(asked["shortfall"])
     title = f"{len(asked) - lacking:,} of {counted(len(asked), 'demand')} met"
     if len(asked) < len(frame):
         title += f" ({counted(len(frame) - len(asked), 'product')} without a demand not shown)"
@@ -77,20 +79,23 @@ def bound_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     low, high = min(known), max(known)
     is_cost = c.sense == "min"
     axes.barh(0, low, height=0.6, color=MIDDLE if is_cost else PLAN)
-    open_part = {"facecolor": "white", "edgecolor": PLAN if is_cost else MIDDLE, "hatch": "////"}
-    axes.barh(0, high - low, left=low, height=0.6, linewidth=0, **open_part)
+    hatch = PLAN if is_cost else MIDDLE
+    open_part = axes.barh(0, high - low, left=low, height=0.6, linewidth=0, hatch="////")
+    open_part[0].set(facecolor="white", edgecolor=hatch)
     axes.plot([c.value, c.value], [-0.42, 0.42], color=PLAN, linewidth=3, solid_capstyle="butt")
     axes.set(xlim=(0, high * 1.02 or 1), ylim=(-1.05, 1.05), yticks=[])
     axes.set_xlabel("cost" if is_cost else influence_unit(solution))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.xaxis.set_major_locator(MaxNLocator(max(int(width_in), 4), steps=_ROUND_STEPS))
     plan = f"this plan: {number(c.value)}"
-    _flag(axes, c.value, 0.5, plan, high, color=PLAN, fontweight="bold")
+    side = _side_with_room(c.value, high)
+    axes.text(c.value, 0.5, plan, ha=side, va="bottom", color=PLAN, fontweight="bold")
     if c.bound is not None:
         axes.plot([c.bound, c.bound], [-0.42, 0.42], color=INK, linewidth=1.4)
         least = f"proven: no plan below {floor(c.bound)}"
         most = f"proven: no plan above {number(c.bound)}"
-        _flag(axes, c.bound, -0.52, least if is_cost else most, high, va="top", color=INK)
+        side = _side_with_room(c.bound, high)
+        axes.text(c.bound, -0.52, least if is_cost else most, ha=side, va="top")
     return figure
 
 
@@ -105,8 +110,8 @@ def hours_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     frame = hour_frame(solution)
     figure = new_figure(width_in, 2.9, _hours_title(frame))
     panels = figure.subplots(2, 1, sharex=True)
-    _hour_bars(panels[0], frame["slots"], "slots", PLAN)
-    _hour_bars(panels[1], frame["cost"], "cost", MIDDLE)
+    _hour_bars(panels[0], frame["slots"].to_numpy(), "slots", PLAN)
+    _hour_bars(panels[1], frame["cost"].to_numpy(), "cost", MIDDLE)
     panels[0].yaxis.get_major_locator().set_params(integer=True)
     step = 3 if width_in > 5 else 6
     hours = np.arange(0, 25, step)
@@ -136,22 +141,19 @@ def _share_bars(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
 
 
 def _influence_figure(solution: Solution, frame: pd.DataFrame, width_in: float) -> Figure:
-    total = frame["achieved"].sum()
-    title = f"Influence of {number(total)} on {counted(len(frame), 'product')}"
+    achieved, attainable = frame["achieved"].to_numpy(), frame["attainable"].to_numpy()
+    title = f"Influence of {number(achieved.sum())} on {counted(len(frame), 'product')}"
     if len(frame) > _MAX_BARS:
         return _influence_strip(frame, title, width_in)
     figure = new_figure(width_in, 0.95 + _BAR_IN * max(len(frame), 1), title)
     axes = figure.subplots()
     rows = np.arange(len(frame))
-    axes.barh(rows, frame["attainable"], height=0.66, color=QUIET, label="if every slot was bought")
-    axes.barh(rows, frame["achieved"], height=0.66, color=PLAN, label="this plan")
+    axes.barh(rows, attainable, height=0.66, color=QUIET, label="if every slot was bought")
+    axes.barh(rows, achieved, height=0.66, color=PLAN, label="this plan")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.set_xlabel("expected people influenced")
-    limit = frame["attainable"].max() * 1.02 or 1.0
-    notes = [
-        f"{number(a)} of {number(b)}"
-        for a, b in zip(frame["achieved"], frame["attainable"], strict=True)
-    ]
+    limit = float(attainable.max(initial=0.0)) * 1.02 or 1.0
+    notes = [f"{number(a)} of {number(b)}" for a, b in zip(achieved, attainable, strict=True)]
     _name_bars(axes, frame["product_id"], notes, limit, width_in, np.zeros(len(frame), bool))
     figure.legend(loc="outside lower left", ncols=2, handlelength=1.2, reverse=True)
     return figure
@@ -182,11 +184,12 @@ def _name_bars(axes: Axes, names, notes, limit: float, width_in: float, lacking)
 def _share_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
     figure = new_figure(width_in, 2.9, title)
     axes = figure.subplots()
+    with_gaps = len(frame) <= _BARS_PER_INCH * width_in
     share = frame["share"].to_numpy()
     lacking = (frame["shortfall"] > 0).to_numpy()
     low, high = _share_limits(share)
     axes.set(yscale="log", ylim=(low, high))
-    _strip(axes, np.maximum(share, low), lacking, baseline=1.0)
+    _strip(axes, np.maximum(share, low), lacking, baseline=1.0, with_gaps=with_gaps)
     axes.axhline(1.0, color=INK, linewidth=1.2)
     axes.set_ylabel("share of demand")
     ticks = [step for step in _SHARE_TICKS if low <= step <= high]
@@ -207,13 +210,20 @@ def _share_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
 def _share_limits(share: np.ndarray) -> tuple[float, float]:
     """Limits of a logarithmic axis that shows 100 % and all shares down to the lowest tick."""
     low = max(min(float(share.min()), 1.0) / 1.05, _SHARE_TICKS[0])
-    return min(low, 0.9), max(float(share.max()) * 1.08, 2.0)
+    return min(low, 0.97), max(float(share.max()) * 1.08, 2.0)
 
 
 def _influence_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
     figure = new_figure(width_in, 2.7, title)
     axes = figure.subplots()
-    _strip(axes, frame["achieved"].to_numpy(), np.zeros(len(frame), bool), baseline=0.0)
+    with_gaps = len(frame) <= _BARS_PER_INCH * width_in
+    _strip(
+        axes,
+        frame["achieved"].to_numpy(),
+        np.zeros(len(frame), bool),
+        baseline=0.0,
+        with_gaps=with_gaps,
+    )
     axes.set(ylim=(0, frame["achieved"].max() * 1.04 or 1.0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.set_ylabel("expected people influenced")
@@ -228,14 +238,16 @@ def _influence_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure
     return figure
 
 
-def _strip(axes: Axes, heights: np.ndarray, lacking: np.ndarray, *, baseline: float) -> None:
+def _strip(
+    axes: Axes, heights: np.ndarray, lacking: np.ndarray, *, baseline: float, with_gaps: bool
+) -> None:
     """Bars side by side as two outlines, however many they are."""
     bare(axes, keep=("left",))
     edges = np.arange(len(heights) + 1)
     for part, color in ((~lacking, PLAN), (lacking, LACK)):
         tops = np.where(part, heights, baseline)
         axes.stairs(tops, edges, baseline=baseline, fill=True, color=color, linewidth=0)
-    if len(heights) <= _MAX_GAPS:
+    if with_gaps:
         axes.vlines(edges, 0, 1, transform=axes.get_xaxis_transform(), color="white", linewidth=0.8)
     axes.set(xlim=(0, len(heights)), xticks=[])
 
@@ -252,14 +264,12 @@ def _corner_list(axes: Axes, heading: str, lines: list[str], color: str, *, left
     )
 
 
-def _flag(axes: Axes, x: float, y: float, text: str, high: float, **style) -> None:
-    """A text at a value, on the side of it that has room."""
-    near_left = high == 0 or x < 0.4 * high
-    style = {"va": "bottom", "ha": "left" if near_left else "right"} | style
-    axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", **style)
+def _side_with_room(value: float, high: float) -> Literal["left", "right"]:
+    """How a text at a value on an axis up to `high` is aligned."""
+    return "right" if value > 0.4 * high else "left"
 
 
-def _hour_bars(axes: Axes, heights: pd.Series, label: str, color: str) -> None:
+def _hour_bars(axes: Axes, heights: np.ndarray, label: str, color: str) -> None:
     bare(axes)
     axes.bar(np.arange(24) + 0.5, heights, width=0.8, color=color)
     axes.set_ylabel(label)
@@ -272,12 +282,11 @@ def _hour_bars(axes: Axes, heights: pd.Series, label: str, color: str) -> None:
 
 
 def _hours_title(frame: pd.DataFrame) -> str:
-    total = int(frame["slots"].sum())
-    if total == 0:
+    slots = frame["slots"].to_numpy()
+    if not slots.any():
         return "No slot is bought"
-    busiest = frame.loc[frame["slots"].idxmax()]
-    hour, slots = int(busiest["hour"]), int(busiest["slots"])
+    hour = int(np.argmax(slots))
     return (
-        f"Busiest hour: {hour:02d}:00 to {hour + 1:02d}:00 with {slots:,} of "
-        f"{counted(total, 'slot')}"
+        f"Busiest hour: {hour:02d}:00 to {hour + 1:02d}:00 with {slots[hour]:,} of "
+        f"{counted(int(slots.sum()), 'slot')}"
     )

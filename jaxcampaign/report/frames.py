@@ -34,16 +34,14 @@ def board_frame(solution: Solution) -> pd.DataFrame:
     `first` is when its earliest slot starts, `last` when its latest ends. The most expensive
     boards first, ties by id.
     """
-    grouped = solution.table().groupby("board_id", sort=True)
-    totals = pd.DataFrame(
-        {
-            "slots": grouped.size(),
-            "cost": grouped["cost"].sum(),
-            "first": clock(grouped["start_min"].min()),
-            "last": clock(grouped["end_min"].max()),
-        }
-    ).reset_index()
-    return totals.sort_values("cost", ascending=False, kind="stable", ignore_index=True)
+    totals = solution.table().groupby("board_id", sort=True, as_index=False)
+    totals = totals.agg(
+        slots=("slot_id", "size"),
+        cost=("cost", "sum"),
+        first=("start_min", "min"),
+        last=("end_min", "max"),
+    ).sort_values("cost", ascending=False, kind="stable", ignore_index=True)
+    return totals.assign(first=clock(totals["first"]), last=clock(totals["last"]))
 
 
 def product_frame(solution: Solution) -> pd.DataFrame:
@@ -94,9 +92,9 @@ def place_frame(solution: Solution, billboards: pd.DataFrame | None = None) -> p
             return None
     places = pd.DataFrame(
         {
-            "board_id": _column(billboards, "board_id").astype("str"),
-            "lat": _column(billboards, "lat").astype("float64"),
-            "lon": _column(billboards, "lon").astype("float64"),
+            "board_id": pd.array(_column(billboards, "board_id"), "str"),
+            "lat": _column(billboards, "lat").astype(np.float64),
+            "lon": _column(billboards, "lon").astype(np.float64),
         }
     )
     places = places.dropna().drop_duplicates("board_id").sort_values("board_id", kind="stable")
@@ -116,7 +114,7 @@ def point_frame(checkins: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).astype("float64").dropna(ignore_index=True)
 
 
-def _column(frame: pd.DataFrame, name: str, table: str = "billboards") -> pd.Series:
+def _column(frame: pd.DataFrame, name: str, table: str = "billboards") -> np.ndarray:
     if name not in frame.columns:
         raise InputError(
             "a map needs this column",
@@ -124,4 +122,4 @@ def _column(frame: pd.DataFrame, name: str, table: str = "billboards") -> pd.Ser
             column=name,
             remedy="pass the canonical table, in WGS84 degrees, or none at all",
         )
-    return frame[name]
+    return frame[name].to_numpy()

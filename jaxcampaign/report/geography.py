@@ -73,12 +73,13 @@ class Extent(NamedTuple):
         return (x > self.left) & (x < self.right) & (y > self.bottom) & (y < self.top)
 
 
-def extent_of(points: NDArray, *, ratio: float) -> Extent:
-    """The least rectangle of a ratio height / width that holds points [2, E], with a margin."""
+def extent_of(points: NDArray, *, ratio: tuple[float, float]) -> Extent:
+    """The least rectangle that holds points [2, E] with a margin, height / width within `ratio`."""
     low, high = points.min(axis=1), points.max(axis=1)
     width, height = np.maximum((high - low) * 1.14, _LEAST_KM)
-    width = max(width, height / ratio)
-    return _around((low + high) / 2, width / 2, width * ratio / 2)
+    shape = min(max(height / width, ratio[0]), ratio[1])
+    width = max(width, height / shape)
+    return _around((low + high) / 2, width / 2, width * shape / 2)
 
 
 def close_up(slots: NDArray, whole: Extent) -> Extent | None:
@@ -91,7 +92,7 @@ def close_up(slots: NDArray, whole: Extent) -> Extent | None:
     if slots.shape[1] < 2:
         return None
     away = np.abs(slots - np.median(slots, axis=1, keepdims=True)).max(axis=0)
-    view = extent_of(slots[:, away <= np.quantile(away, _CLOSE_UP_SHARE)], ratio=1.0)
+    view = extent_of(slots[:, away <= np.quantile(away, _CLOSE_UP_SHARE)], ratio=(1.0, 1.0))
     return view if view.width <= _CLOSE_UP_WORTH * whole.width else None
 
 

@@ -34,20 +34,33 @@ from jaxcampaign.report.wording import counted, number
 from jaxcampaign.solvers import Solution
 
 _DENSITY = LinearSegmentedColormap.from_list("density", ["#eef2f5", "#c9d3dc", "#8d9fb0"])
-_MAX_VECTOR_MARKS = 2_000
+_MAX_VECTOR_MARKS = 500
 _LABELS = 5
 _HALO = [patheffects.withStroke(linewidth=2.4, foreground="white")]
 _MARGIN_IN = 0.7  # what tick labels take
 _LARGEST_MARK = 330.0  # square points
-_SMALLEST_MARK = 26.0
+_SMALLEST_MARK = 22.0
 
 
 class _Layers(NamedTuple):
-    """What every panel of the map shows, in km on the plane."""
+    """What every panel of the map shows; P places that have boards, E check-ins."""
 
     plane: LocalPlane
-    sites: pd.DataFrame  # x, y, board_id, slots, cost, amount; one row per place
-    people: NDArray | None  # float64[2, E]
+    sites: NDArray  # float64[2, P], km on the plane; the most expensive places first
+    names: NDArray  # str[P], one of the boards at each place
+    slots: NDArray  # int64[P], bought there
+    amount: NDArray  # float64[P], what the size of a mark shows
+    measure: str  # "cost" or "slots"
+    people: NDArray | None  # float64[2, E], km on the plane
+
+    def area(self, amount):
+        """Square points of a mark: in proportion to the amount, above a visible least.
+
+        The more marks there are, the smaller all of them.
+        """
+        crowd = max(np.count_nonzero(self.slots), 1)
+        largest = _LARGEST_MARK * min(max((50 / crowd) ** 0.5, 0.4), 1.0)
+        return _SMALLEST_MARK + (largest - _SMALLEST_MARK) * amount / (self.amount.max() or 1.0)
 
 
 @styled
@@ -93,7 +106,7 @@ def map_figure(
         _panel(panels[1], layers, detail, panel_in)
         corner, size = (detail.left, detail.bottom), (detail.width, detail.height)
         panels[0].add_patch(Rectangle(corner, *size, fill=False, edgecolor=INK, zorder=4))
-    _labels(panels[-1], layers.sites, panel_in)
+    _labels(panels[-1], layers, whole if detail is None else detail, panel_in)
     figure.legend(
         handles=_keys(layers),
         loc="outside lower center",
@@ -106,41 +119,47 @@ def map_figure(
 
 def _layers(boards: pd.DataFrame, checkins: pd.DataFrame | None) -> _Layers:
     plane = LocalPlane.around(boards["lat"].to_numpy(), boards["lon"].to_numpy())
-    totals = boards.groupby(["lat", "lon"], sort=True).agg(
-        board_id=("board_id", "first"), slots=("slots", "sum"), cost=("cost", "sum")
-    )
-    sites = totals.reset_index()
-    sites["x"], sites["y"] = plane.project(sites["lat"].to_numpy(), sites["lon"].to_numpy())
-    sites["amount"] = sites["cost" if sites["cost"].sum() > 0 else "slots"].astype("float64")
+    sites = boards.groupby(["lat", "lon"], sort=True, as_index=False)
+    sites = sites.agg(board_id=("board_id", "first"), slots=("slots", "sum"), cost=("cost", "sum"))
+    measure = "cost" if boards["cost"].to_numpy().any() else "slots"
     # Large marks are drawn first, so that small ones lie on top.
-    sites = sites.sort_values("amount", ascending=False, kind="stable", ignore_index=True)
+    sites = sites.sort_values(measure, ascending=False, kind="stable")
     points = None if checkins is None else point_frame(checkins)
-    if points is None or points.empty:
-        return _Layers(plane, sites, None)
-    people = np.stack(plane.project(points["lat"].to_numpy(), points["lon"].to_numpy()))
-    return _Layers(plane, sites, people)
+    return _Layers(
+        plane=plane,
+        sites=_projected(plane, sites),
+        names=sites["board_id"].to_numpy(dtype=object),
+        slots=sites["slots"].to_numpy(),
+        amount=sites[measure].to_numpy(np.float64),
+        measure=measure,
+        people=None if points is None or points.empty else _projected(plane, points),
+    )
+
+
+def _projected(plane: LocalPlane, frame: pd.DataFrame) -> NDArray:
+    return np.stack(plane.project(frame["lat"].to_numpy(), frame["lon"].to_numpy()))
 
 
 def _views(layers: _Layers, width_in: float) -> tuple[Extent, Extent | None]:
     """The whole city, and the close-up where one is worth it."""
-    sites = layers.sites
-    parts = [sites[["x", "y"]].to_numpy().T]
+    parts = [layers.sites]
     if layers.people is not None:
         # A few check-ins far away must not shrink the city.
         parts.append(np.quantile(layers.people, [0.02, 0.98], axis=1).T)
     everything = np.concatenate(parts, axis=1)
-    square = extent_of(everything, ratio=1.0)
-    detail = close_up(np.repeat(parts[0], sites["slots"], axis=1), square)
+    square = extent_of(everything, ratio=(1.0, 1.0))
+    detail = close_up(np.repeat(layers.sites, layers.slots, axis=1), square)
     if detail is not None:
         return square, detail
-    return extent_of(everything, ratio=0.7 if width_in > NARROW_IN else 1.1), None
+    # A wide map must not be higher than a screen.
+    return extent_of(everything, ratio=(0.5, 0.75 if width_in > NARROW_IN else 1.2)), None
 
 
 def _panel(axes: Axes, layers: _Layers, view: Extent, panel_in: float) -> None:
     axes.set(xlim=(view.left, view.right), ylim=(view.bottom, view.top), aspect="equal")
     if layers.people is not None:
         _density(axes, layers.people, view, cells=int(panel_in * 12))
-    _marks(axes, layers.sites)
+    _marks(axes, layers)
     _degrees(axes, layers.plane, view, panel_in)
     _scale_bar(axes, view)
 
@@ -166,53 +185,42 @@ def _density(axes: Axes, people: NDArray, view: Extent, cells: int) -> None:
     hexagons.set_norm(LogNorm(counts.min(), max(counts.max(), counts.min() + 1)))
 
 
-def _marks(axes: Axes, sites: pd.DataFrame) -> None:
+def _marks(axes: Axes, layers: _Layers) -> None:
     axes.scatter(
-        sites["x"],
-        sites["y"],
+        *layers.sites,
         s=9,
         facecolors="white",
         edgecolors=MUTED,
         linewidths=0.6,
         zorder=2,
-        rasterized=len(sites) > _MAX_VECTOR_MARKS,
+        rasterized=len(layers.slots) > _MAX_VECTOR_MARKS,
     )
-    chosen = sites[sites["slots"] > 0]
+    chosen = layers.slots > 0
     axes.scatter(
-        chosen["x"],
-        chosen["y"],
-        s=_area(chosen["amount"], sites["amount"].max()),
+        *layers.sites[:, chosen],
+        s=layers.area(layers.amount[chosen]),
         facecolors=PLAN,
         edgecolors="white",
         linewidths=0.8,
         alpha=0.88,
         zorder=3,
-        rasterized=len(chosen) > _MAX_VECTOR_MARKS,
+        rasterized=bool(chosen.sum() > _MAX_VECTOR_MARKS),
     )
 
 
-def _area(amount, most: float):
-    """Square points of a mark: in proportion to the amount, above a visible least."""
-    return _SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * amount / (most or 1.0)
-
-
-def _labels(axes: Axes, sites: pd.DataFrame, panel_in: float) -> None:
+def _labels(axes: Axes, layers: _Layers, view: Extent, panel_in: float) -> None:
     """Boards with the largest marks; labels that would run into a larger one's are left out."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    shown = sites["x"].between(left, right) & sites["y"].between(bottom, top)
-    largest = sites[(sites["slots"] > 0) & shown].head(_LABELS)
-    places = largest[["x", "y"]].to_numpy()
-    inch = (right - left) / panel_in
+    largest = np.flatnonzero((layers.slots > 0) & view.contains(layers.sites))[:_LABELS]
+    places = layers.sites[:, largest].T
+    inch = view.width / panel_in
     gaps = np.abs(places[:, None] - places[None]) < [0.8 * inch, 0.2 * inch]
-    free = ~np.tril(gaps.all(axis=2), -1).any(axis=1)
-    radius = np.sqrt(_area(largest["amount"].to_numpy(), sites["amount"].max())) / 2
-    for name, place, rise in zip(
-        largest["board_id"].to_numpy()[free], places[free], radius[free], strict=True
-    ):
+    crowded = np.tril(gaps.all(axis=2), -1).any(axis=1)
+    rise = np.sqrt(layers.area(layers.amount[largest])) / 2 + 1
+    for i in np.flatnonzero(~crowded):
         axes.annotate(
-            shortened(str(name), 18),
-            place,
-            xytext=(0, rise + 1),
+            shortened(str(layers.names[largest[i]]), 18),
+            (places[i, 0], places[i, 1]),
+            xytext=(0, rise[i]),
             textcoords="offset points",
             ha="center",
             fontsize=8.5,
@@ -266,16 +274,15 @@ def _scale_bar(axes: Axes, view: Extent) -> None:
 
 
 def _keys(layers: _Layers) -> list[Line2D | Patch]:
-    sites = layers.sites
-    most = float(sites["amount"].max())
+    most = float(layers.amount.max())
     keys: list[Line2D | Patch] = []
     if most > 0:
-        word = "spent here" if sites["cost"].sum() > 0 else "slots here"
+        word = "spent here" if layers.measure == "cost" else "slots here"
         large = nice_below(most)
         keys += [
-            _mark(f"{number(amount)} {word}", _area(amount, most), PLAN, "white")
-            for amount in (large, large / 10)
-            if word == "spent here" or amount >= 1
+            _mark(f"{number(amount)} {word}", layers.area(amount), PLAN, "white")
+            for amount in (large, nice_below(large / 4))
+            if layers.measure == "cost" or amount >= 1
         ]
     keys.append(_mark("board not chosen", 9, "white", MUTED))
     if layers.people is not None:
@@ -297,5 +304,6 @@ def _mark(label: str, area: float, face: str, edge: str) -> Line2D:
 
 
 def _title(boards: pd.DataFrame) -> str:
-    slots, used = boards["slots"].sum(), np.count_nonzero(boards["slots"])
-    return f"{counted(slots, 'slot')} on {used:,} of {counted(len(boards), 'board')}; north is up"
+    slots = boards["slots"].to_numpy()
+    bought, used = counted(int(slots.sum()), "slot"), np.count_nonzero(slots)
+    return f"{bought} on {used:,} of {counted(len(boards), 'board')}; north is up"

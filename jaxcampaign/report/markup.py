@@ -49,7 +49,7 @@ def join(parts: Sequence[str]) -> Markup:
 
 
 def data_table(frame: pd.DataFrame, columns: Sequence[Column], *, label: str) -> Markup:
-    """A table in a box that scrolls on a screen and is whole on paper."""
+    """A frame as a table in a `scroll_box`."""
     aligned = ["number" if column.is_number else None for column in columns]
     head = element(
         "tr",
@@ -64,7 +64,12 @@ def data_table(frame: pd.DataFrame, columns: Sequence[Column], *, label: str) ->
     ]
     rows = [element("tr", *row) for row in zip(*cells, strict=True)]
     table = element("table", element("thead", head), element("tbody", *rows))
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=label)
+    return scroll_box(table, label=label)
+
+
+def scroll_box(content: Markup, *, label: str) -> Markup:
+    """A box that scrolls on a screen, also by keyboard, and is whole on paper."""
+    return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
 def fact_table(facts: Sequence[tuple[str, str]], *, label: str) -> Markup:

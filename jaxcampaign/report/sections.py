@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -22,27 +23,35 @@ from jaxcampaign.report.frames import (
     product_frame,
 )
 from jaxcampaign.report.maps import map_figure
-from jaxcampaign.report.markup import Column, Markup, data_table, element, fact_table, join, picture
+from jaxcampaign.report.markup import (
+    Column,
+    Markup,
+    data_table,
+    element,
+    fact_table,
+    join,
+    picture,
+    scroll_box,
+)
 from jaxcampaign.report.wording import counted, number, percent
 from jaxcampaign.solvers import Solution
 
 _MAX_ROWS = 200
-_MAX_REASONS = 20
 
 
 def headline(solution: Solution, title: str) -> Markup:
     """What was asked, and the answer."""
     c = solution.certificate
-    reasons = [element("li", reason) for reason in c.reasons[:_MAX_REASONS]]
-    if len(c.reasons) > _MAX_REASONS:
-        reasons.append(element("li", f"and {len(c.reasons) - _MAX_REASONS:,} more"))
+    reasons = [element("li", reason) for reason in c.reasons[:_MAX_ROWS]]
+    if len(c.reasons) > _MAX_ROWS:
+        reasons.append(element("li", f"and {len(c.reasons) - _MAX_ROWS:,} more"))
     return element(
         "header",
         element("h1", title),
         element("p", wording.question(solution), class_="asked"),
         element("p", wording.verdict(solution), class_="verdict"),
         element("p", " ".join(wording.answer(solution)), class_="answer"),
-        element("ul", *reasons, class_="reasons") if reasons else Markup(),
+        scroll_box(element("ul", *reasons), label="Reasons") if reasons else Markup(),
         class_="" if c.feasible else "failed",
     )
 
@@ -50,11 +59,12 @@ def headline(solution: Solution, title: str) -> Markup:
 def key_figures(solution: Solution) -> Markup:
     """The numbers that a reader looks for first."""
     problem, c = solution.problem, solution.certificate
-    boards = problem.influence.slots["board_id"]
+    boards = problem.influence.slots["board_id"].to_numpy()
+    used, offered = len(np.unique(boards[solution.selection])), len(np.unique(boards))
     reached = reach_reference(problem.influence, solution.selection).sum()
     cards = [
         _card("Slots", f"{solution.selection.sum():,}", f"of {problem.n_slots:,} on offer"),
-        _card("Boards", f"{boards[solution.selection].nunique():,}", f"of {boards.nunique():,}"),
+        _card("Boards", f"{used:,}", f"of {offered:,}"),
         _card("Cost", number(c.cost), _limits(solution)),
     ]
     if c.sense == "max":
@@ -85,18 +95,20 @@ def map_section(
             "Map",
             _note("There is no map: the input has no coordinates of the boards."),
         )
-    chosen = solution.problem.influence.slots["board_id"][solution.selection]
-    lost = sorted(set(chosen) - set(places["board_id"]))
+    slots = places["slots"].to_numpy()
+    boards = board_frame(solution)
     crowd = "" if checkins is None else " over the check-ins that the plan is built on"
     caption = f"Each blue mark is a place where slots are bought{crowd}; a larger mark means more."
+    if boards.empty:
+        caption = "The boards on offer; no slot is bought."
+    lost = len(boards) - int(np.count_nonzero(slots))
     if lost:
-        caption += f" {counted(len(lost), 'board')} without coordinates cannot be shown."
-    used = places[places["slots"] > 0].nlargest(5, ["cost", "slots"])
+        caption += f" {counted(lost, 'chosen board')} without coordinates cannot be shown."
     largest = ", ".join(
-        f"{board} ({counted(slots, 'slot')}, cost {number(cost)})"
-        for board, slots, cost in zip(used["board_id"], used["slots"], used["cost"], strict=True)
+        f"{name} (cost {number(cost)})"
+        for name, cost in zip(boards["board_id"][:5], boards["cost"][:5], strict=True)
     )
-    alt = f"Map of {len(places):,} boards, {int((places['slots'] > 0).sum()):,} of them chosen."
+    alt = f"Map of {counted(len(places), 'board')}, {np.count_nonzero(slots):,} of them chosen."
     alt += f" Most is spent on: {largest}." if largest else ""
     draw = partial(map_figure, solution, checkins, billboards)
     return _section("Where", _drawn(draw, alt, caption))
@@ -127,13 +139,16 @@ def demand_section(solution: Solution) -> Markup:
         alt = f"Influence of each product as a share of its demand, the lowest: {first}."
     else:
         columns.append(Column("attainable", "With every slot", number, True))
-        if (frame["weight"] != 1).any():
+        if np.any(solution.problem.weight != 1):
             columns.append(Column("weight", "Weight", number, True))
         caption = "Influence: how many people of the audience are expected to be influenced."
         alt = f"Influence of {counted(len(frame), 'product')}."
+    figure = _drawn(partial(demand_figure, solution), alt, caption)
+    if is_cover and not (solution.certificate.demand > 0).any():
+        figure = _note("No product has a demand.")
     return _section(
         "Demand met per product" if is_cover else "Influence per product",
-        _drawn(partial(demand_figure, solution), alt, caption),
+        figure,
         _shown(len(shown), len(frame), "product", "tightest" if is_cover else "most influential"),
         data_table(shown, columns, label="Influence per product"),
     )
@@ -143,11 +158,14 @@ def bound_section(solution: Solution) -> Markup:
     """The figure of the plan against its bound."""
     c = solution.certificate
     heading = "Cost against the proven bound" if c.sense == "min" else "Influence against the bound"
-    if not c.feasible or c.bound is None:
-        why = "a plan that does not meet every demand and limit" if c.bound else "this problem"
-        return _section(heading, _note(f"There is no bound to compare with for {why}."))
-    caption = f"{wording.proof(solution)} Hatched: what could at most be "
-    caption += "saved." if c.sense == "min" else "gained."
+    if c.bound is None:
+        return _section(heading, _note("No plan is feasible, so there is no best one to bound."))
+    if not c.feasible:
+        return _section(heading, _note("The bound is for plans that meet every demand and limit."))
+    caption = wording.proof(solution)
+    if solution.status != "optimal":
+        saved = "saved" if c.sense == "min" else "gained"
+        caption += f" Hatched: what could at most be {saved}."
     draw = partial(bound_figure, solution)
     return _section(heading, _drawn(draw, wording.bound_title(solution), caption))
 
@@ -214,14 +232,14 @@ def plan_section(solution: Solution) -> Markup:
 def proof_section(solution: Solution) -> Markup:
     """What is claimed, in full digits, and how each claim can be checked."""
     c = solution.certificate
-    facts = [
-        ("Feasible", "yes" if c.feasible else "no"),
-        ("Cost", repr(float(c.cost))),
-        ("Value", repr(float(c.value))),
+    facts = [("Feasible", "yes" if c.feasible else "no"), ("Cost", _digits(c.cost))]
+    if c.sense == "max":
+        facts.append(("Influence", _digits(c.value)))
+    facts += [
         ("Bound", _digits(c.bound)),
         ("Bound from multipliers", _digits(c.rechecked_bound)),
         ("Bound of branch and bound", _digits(c.solver_bound)),
-        ("Gap, |value - bound| / |value|", "none" if c.gap is None else f"{c.gap!r}"),
+        ("Gap, |value - bound| / |value|", _digits(c.gap)),
     ]
     facts += [
         (f"Violated: {row['row']}", f"{row['activity']!r} outside {row['lower']} to {row['upper']}")
@@ -324,6 +342,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
     """Nested mappings as rows, names joined by dots."""
     for name, value in values.items():
         label = f"{prefix}{name}".replace("_", " ")
+        label = label[:1].upper() + label[1:]
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         elif isinstance(value, float):

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from jaxcampaign.solvers import Solution
 
@@ -54,11 +55,10 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def clock(minutes: pd.Series) -> pd.Series:
+def clock(minutes: ArrayLike) -> pd.Series:
     """Minutes of the day as HH:MM; the end of the day is 24:00."""
-    minutes = minutes.astype("int64")
-    hour = (minutes // 60).astype("str").str.zfill(2)
-    return hour + ":" + (minutes % 60).astype("str").str.zfill(2)
+    hour, minute = (pd.Series(part, dtype="str") for part in np.divmod(np.asarray(minutes), 60))
+    return hour.str.zfill(2) + ":" + minute.str.zfill(2)
 
 
 def question(solution: Solution) -> str:
@@ -165,9 +165,9 @@ def _bought(solution: Solution) -> str:
     chosen = int(solution.selection.sum())
     if chosen == 0:
         return "The empty plan: no slot is bought"
-    boards = solution.problem.influence.slots["board_id"][solution.selection].nunique()
+    boards = solution.problem.influence.slots["board_id"].to_numpy()[solution.selection]
     cost = number(solution.certificate.cost)
-    return f"{counted(chosen, 'slot')} on {counted(boards, 'board')} for {cost}"
+    return f"{counted(chosen, 'slot')} on {counted(len(np.unique(boards)), 'board')} for {cost}"
 
 
 def _all_met(solution: Solution) -> str:

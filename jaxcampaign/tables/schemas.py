@@ -93,10 +93,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         },
         unique=["slot_id", "user_id"],
     ),
-    "audiences": pa.DataFrameSchema(
-        {"product_id": _column(TEXT), "user_id": _column(TEXT)},
-        unique=["product_id", "user_id"],
-    ),
+    "audiences": pa.DataFrameSchema({"product_id": _column(TEXT), "user_id": _column(TEXT)}),
     "demands": pa.DataFrameSchema(
         {
             "product_id": _column(TEXT, unique=True),
@@ -107,6 +104,9 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
     ),
 }
 """pandera schema of every canonical table; further columns are allowed and kept."""
+
+# Tables that are sets of rows: a repeated row says nothing new and is dropped.
+_SETS = ("audiences",)
 
 # What the same column is called elsewhere, for remedies only: nothing is renamed unasked.
 _ALIASES = {
@@ -146,6 +146,8 @@ def validate(
       DataFrame with a fresh range index. Ids are `str`, unchanged except that integers are
       written out; times `datetime64[us, UTC]`; other numbers float64 or int64.
 
+      A row of audiences that stands more than once counts once.
+
     Raises:
       InputError: anything that is missing, duplicate, not finite or out of range. It names the
         table, the column, every row (data rows from 0), the first value and a remedy.
@@ -165,6 +167,8 @@ def validate(
     for name in canonical:
         dtype = schema.columns[name].dtype.type
         clean[name] = coerce(clean[name], dtype, table=kind, time_zone=time_zone)
+    if kind in _SETS:
+        clean = clean.drop_duplicates(canonical, ignore_index=True)
     if clip:
         clean["prob"] = clean["prob"].clip(upper=1.0)
     _check_rules(kind, clean)

@@ -1,0 +1,104 @@
+"""What the benchmark commands share: the machine's description, the command line, result files."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+_PACKAGES = ("jaxcampaign", "jax", "numpy", "scipy", "pandas", "cvxpy", "highspy", "submodlib-py")
+
+
+class Ran(NamedTuple):
+    """A finished command.
+
+    Attributes:
+      code: exit status.
+      seconds: wall time, start-up included.
+      cpu_seconds: processor time of all its threads.
+      stdout: what it printed.
+    """
+
+    code: int
+    seconds: float
+    cpu_seconds: float
+    stdout: str
+
+
+def add_data_flag(parser: argparse.ArgumentParser) -> None:
+    """`--data DIR`: by default $JAXCAMPAIGN_DATA, or ../shared/data beside the checkout."""
+    default = os.environ.get("JAXCAMPAIGN_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(default), help="the public data")
+
+
+def command_line(*arguments: str | Path) -> Ran:
+    """Run `python -m jaxcampaign` as a process of its own; its standard error is passed through."""
+    command = [sys.executable, "-m", "jaxcampaign", *map(str, arguments)]
+    began, worked = time.perf_counter(), _children_cpu_seconds()
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    seconds, cpu_seconds = time.perf_counter() - began, _children_cpu_seconds() - worked
+    return Ran(done.returncode, seconds, cpu_seconds, done.stdout)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures are measured on, and how busy it is."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "checkout" if package == "jaxcampaign" else "absent"
+    return {
+        "device": "cpu",
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "versions": versions,
+    }
+
+
+def write_results(name: str, record: dict[str, Any]) -> None:
+    """Write bench/results/NAME.json and say so."""
+    target = RESULTS / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"wrote {target.relative_to(ROOT)}")
+
+
+def print_table(rows: list[dict[str, Any]], formats: dict[str, str]) -> None:
+    """Print rows as aligned columns.
+
+    Args:
+      rows: one mapping per line.
+      formats: format of each printed column, by key; None prints as a dash.
+    """
+    cells = [
+        ["-" if row[key] is None else format(row[key], spec) for key, spec in formats.items()]
+        for row in rows
+    ]
+    width = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(formats)]
+    for line in [list(formats), *cells]:
+        print(
+            "  ".join(
+                text.rjust(w) if i else text.ljust(w)
+                for i, (text, w) in enumerate(zip(line, width, strict=True))
+            )
+        )
+
+
+def _children_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
