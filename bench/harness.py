@@ -35,10 +35,18 @@ class Ran(NamedTuple):
     stdout: str
 
 
+def data_folder(text: str) -> Path:
+    """The folder of the public data, if it is one."""
+    folder = Path(text)
+    if not (folder / "spatial").is_dir():
+        raise argparse.ArgumentTypeError(f"no public data in {folder} (see bench/README.md)")
+    return folder
+
+
 def add_data_flag(parser: argparse.ArgumentParser) -> None:
     """`--data DIR`: by default $JAXCAMPAIGN_DATA, or ../shared/data beside the checkout."""
-    default = os.environ.get("JAXCAMPAIGN_DATA", ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="the public data")
+    default = os.environ.get("JAXCAMPAIGN_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=data_folder, default=default, help="the public data")
 
 
 def command_line(*arguments: str | Path) -> Ran:
@@ -83,20 +91,18 @@ def print_table(rows: list[dict[str, Any]], formats: dict[str, str]) -> None:
 
     Args:
       rows: one mapping per line.
-      formats: format of each printed column, by key; None prints as a dash.
+      formats: format of each printed column, by key, where "<" is text that runs to the left;
+        None prints as a dash.
     """
-    cells = [
+    lines = [list(formats)] + [
         ["-" if row[key] is None else format(row[key], spec) for key, spec in formats.items()]
         for row in rows
     ]
-    width = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(formats)]
-    for line in [list(formats), *cells]:
-        print(
-            "  ".join(
-                text.rjust(w) if i else text.ljust(w)
-                for i, (text, w) in enumerate(zip(line, width, strict=True))
-            )
-        )
+    width = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    align = ["<" if i == 0 or spec == "<" else ">" for i, spec in enumerate(formats.values())]
+    for line in lines:
+        cells = (f"{text:{a}{w}}" for text, a, w in zip(line, align, width, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def _children_cpu_seconds() -> float:

@@ -212,7 +212,7 @@ def _products(folder: Path, city: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Write the public instances as canonical tables.")
     add_data_flag(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

@@ -134,13 +134,13 @@ def build_chunked(
     place[order] = np.arange(n_pieces)
     joins = plan_joins(pieces.first, place, n_chunks * lanes, empty=n_pieces)
     return ChunkedLayout(
-        columns=jnp.asarray(columns),
-        values=jnp.asarray(laid_values),
-        start=jnp.asarray(end_step - depth, jnp.int32),
-        depth=jnp.asarray(depth, jnp.int32),
-        row=jnp.asarray(in_lanes(pieces.row), jnp.int32),
-        joins=tuple(jnp.asarray(level) for level in joins.levels),
-        position=jnp.asarray(joins.position),
+        columns=jax.device_put(columns),
+        values=jax.device_put(laid_values),
+        start=jax.device_put((end_step - depth).astype(np.int32)),
+        depth=jax.device_put(depth.astype(np.int32)),
+        row=jax.device_put(in_lanes(pieces.row).astype(np.int32)),
+        joins=jax.device_put(joins.levels),
+        position=jax.device_put(joins.position),
         n_columns=n_columns,
     )
 

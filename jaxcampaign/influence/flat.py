@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
@@ -65,7 +64,7 @@ class FlatLayout:
         """
         own_pieces = None if own is None else take(own, self.row)[:, None]
         lifted = fold.lift(self.values, take(gathered, self.columns), own_pieces)
-        identity = jax.tree.map(jnp.float32, fold.identity)
+        identity = jax.tree.map(np.float32, fold.identity)
         pieces = lax.reduce(fold.expand(lifted), identity, fold.combine, (1,))
         return join_pieces(fold.combine, pieces, self.joins, self.position)
 
@@ -79,17 +78,18 @@ def build_flat(
     # One row more than pieces: the first row beyond them holds the identity.
     padding = padded_size(max(n_pieces + 1, _FEWEST_PIECES)) - n_pieces
 
-    def table(entries: np.ndarray) -> np.ndarray:
-        laid = padded_table(np.append(entries, 0), pieces.start, pieces.length, PIECE_WIDTH)
-        return np.pad(laid, ((0, padding), (0, 0)))
+    def table(entries: np.ndarray, dtype: type) -> Array:
+        entries = np.append(entries, 0).astype(dtype)
+        laid = padded_table(entries, pieces.start, pieces.length, PIECE_WIDTH)
+        return jax.device_put(np.pad(laid, ((0, padding), (0, 0))))
 
     joins = plan_joins(pieces.first, np.arange(n_pieces), n_pieces + padding, empty=n_pieces)
     return FlatLayout(
-        columns=jnp.asarray(table(indices), jnp.int32),
-        values=jnp.asarray(table(values), jnp.float32),
-        row=jnp.asarray(np.pad(pieces.row, (0, padding)), jnp.int32),
-        joins=tuple(jnp.asarray(level) for level in joins.levels),
-        position=jnp.asarray(joins.position),
+        columns=table(indices, np.int32),
+        values=table(values, np.float32),
+        row=jax.device_put(np.pad(pieces.row, (0, padding)).astype(np.int32)),
+        joins=jax.device_put(joins.levels),
+        position=jax.device_put(joins.position),
         n_columns=n_columns,
     )
 

@@ -115,7 +115,7 @@ def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Cl
 
 def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, str]:
     mask = np.zeros(problem.n_slots, bool)
-    lacking = [name for name in (*_SLOT_COLUMNS, "influence") if name not in table]
+    lacking = [name for name in (*_SLOT_COLUMNS, "cost", "influence") if name not in table]
     if lacking:
         return mask, f"selection.csv has no column {lacking[0]}"
     index = pd.Index(problem.influence.slot_ids).get_indexer(table["slot_id"])
@@ -203,7 +203,7 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
         "value": again.value,
         "rechecked_bound": again.rechecked_bound,
         "bound": again.bound,
-        "gap": again.gap,
+        "gap": _finite(again.gap),
     }
     # A bound and a gap are differences: their rounding is a share of what was subtracted.
     scales = {"rechecked_bound": abs(again.value), "bound": abs(again.value), "gap": 1.0}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
+from jaxcampaign.progress import progress
 from jaxcampaign.relaxations.program import solve_program
 from jaxcampaign.relaxations.separation import violated_prefix_cuts
 
@@ -40,12 +41,12 @@ class LinearRelaxation:
 
     Args:
       max_rounds: rounds of cuts at most.
-      progress: stop when a round moves the bound by less than this share of it.
+      min_progress: stop when a round moves the bound by less than this share of it.
       tolerance: smallest violation of an inequality that is worth a cut.
     """
 
     max_rounds: int = 16
-    progress: float = 2e-5
+    min_progress: float = 2e-5
     tolerance: float = 1e-5
 
     def solve(self, problem: SlotProblem, *, seconds: float = float("inf")) -> Relaxed | None:
@@ -62,29 +63,33 @@ class LinearRelaxation:
         best: tuple[float, Multipliers] | None = None
         points: list[np.ndarray] = []
         rounds = 0
-        while rounds <= self.max_rounds:
-            left = seconds - (time.monotonic() - began)
-            if left <= 0:
-                break
-            answer = solve_program(problem, users, cuts, seconds=left)
-            if not answer.finished or answer.multipliers is None:
-                break
-            assert answer.x is not None and answer.reach is not None
-            multipliers = answer.multipliers.clipped()
-            bound = lagrangian_bound(problem, multipliers)
-            points.append(answer.x)
-            stalled = best is not None and abs(bound - best[0]) <= self.progress * abs(best[0])
-            if best is None or better(bound, best[0]) == bound:
-                best = (bound, multipliers)
-            if stalled:
-                break
-            new = violated_prefix_cuts(
-                problem.influence, answer.x, answer.reach, users, self.tolerance
-            )
-            if not len(new):
-                break
-            cuts = Cuts.join([_binding(cuts, answer.multipliers.cut, len(users)), new])
-            rounds += 1
+        with progress(self.max_rounds + 1, "linear relaxation", "round") as bar:
+            while rounds <= self.max_rounds:
+                left = seconds - (time.monotonic() - began)
+                if left <= 0:
+                    break
+                answer = solve_program(problem, users, cuts, seconds=left)
+                if not answer.finished or answer.multipliers is None:
+                    break
+                assert answer.x is not None and answer.reach is not None
+                multipliers = answer.multipliers.clipped()
+                bound = lagrangian_bound(problem, multipliers)
+                points.append(answer.x)
+                stalled = best is not None and abs(bound - best[0]) <= self.min_progress * abs(
+                    best[0]
+                )
+                if best is None or better(bound, best[0]) == bound:
+                    best = (bound, multipliers)
+                if stalled:
+                    break
+                new = violated_prefix_cuts(
+                    problem.influence, answer.x, answer.reach, users, self.tolerance
+                )
+                if not len(new):
+                    break
+                cuts = Cuts.join([_binding(cuts, answer.multipliers.cut, len(users)), new])
+                rounds += 1
+                bar.update()
         if best is None:
             return None
         statistics = {
@@ -97,4 +102,4 @@ class LinearRelaxation:
 
 def _binding(cuts: Cuts, price: np.ndarray, n_first: int) -> Cuts:
     """The inequalities that held the last answer; those of the empty set always stay."""
-    return cuts.take((price > 1e-12) | (np.arange(len(cuts)) < n_first))
+    return cuts.take((price > 1e-9 * price.max(initial=0.0)) | (np.arange(len(cuts)) < n_first))

@@ -88,8 +88,11 @@ def bare(axes: Axes, *, keep: tuple[str, ...] = ("bottom",)) -> None:
 
 
 def shortened(label: str, letters: int) -> str:
-    """A label cut to so many letters, with an ellipsis where something is missing."""
-    label = " ".join(label.split())
+    """A label on one line, cut to so many letters with an ellipsis.
+
+    Control characters, which XML forbids, become a dot.
+    """
+    label = "".join(letter if letter.isprintable() else "·" for letter in " ".join(label.split()))
     return label if len(label) <= letters else label[: letters - 1].rstrip() + "…"
 
 
@@ -100,7 +103,7 @@ def nice_below(value: float) -> float:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as one self-contained SVG file; the same figure gives the same bytes."""
+    """The figure as one self-contained SVG file, without a date, hence the same every time."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # Letters that the measuring font lacks are set by the reader's browser.

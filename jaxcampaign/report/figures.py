@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxcampaign.report.design import (
     LACK,
     MIDDLE,
     MUTED,
+    NARROW_IN,
     PLAN,
     QUIET,
     WIDE_IN,
@@ -24,7 +26,15 @@ from jaxcampaign.report.design import (
     styled,
 )
 from jaxcampaign.report.frames import hour_frame, product_frame
-from jaxcampaign.report.wording import bound_title, counted, floor, influence_unit, number, percent
+from jaxcampaign.report.wording import (
+    bound_title,
+    ceiling,
+    counted,
+    floor,
+    influence_unit,
+    number,
+    percent,
+)
 from jaxcampaign.solvers import Solution
 
 # More products than this are drawn as one sorted strip, and only the tightest are named.
@@ -93,7 +103,7 @@ def bound_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     if c.bound is not None:
         axes.plot([c.bound, c.bound], [-0.42, 0.42], color=INK, linewidth=1.4)
         least = f"proven: no plan below {floor(c.bound)}"
-        most = f"proven: no plan above {number(c.bound)}"
+        most = f"proven: no plan above {ceiling(c.bound)}"
         side = _side_with_room(c.bound, high)
         axes.text(c.bound, -0.52, least if is_cost else most, ha=side, va="top")
     return figure
@@ -113,7 +123,7 @@ def hours_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     _hour_bars(panels[0], frame["slots"].to_numpy(), "slots", PLAN)
     _hour_bars(panels[1], frame["cost"].to_numpy(), "cost", MIDDLE)
     panels[0].yaxis.get_major_locator().set_params(integer=True)
-    step = 3 if width_in > 5 else 6
+    step = 3 if width_in > NARROW_IN else 6
     hours = np.arange(0, 25, step)
     panels[1].set(xlim=(-0.2, 24.2), xticks=hours, xlabel="hour of the day, by start of the slot")
     panels[1].set_xticklabels([f"{hour:02d}:00" for hour in hours])
@@ -161,13 +171,13 @@ def _influence_figure(solution: Solution, frame: pd.DataFrame, width_in: float) 
 
 def _name_bars(axes: Axes, names, notes, limit: float, width_in: float, lacking) -> None:
     bare(axes)
-    letters = 26 if width_in > 5 else 14
+    letters = 26 if width_in > NARROW_IN else 14
     axes.set_yticks(np.arange(len(notes)), [shortened(name, letters) for name in names])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set(xlim=(0, limit), ylim=(len(notes) - 0.45, -0.55))
-    axes.xaxis.set_major_locator(MaxNLocator(5 if width_in > 5 else 3, steps=_ROUND_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(5 if width_in > NARROW_IN else 3, steps=_ROUND_STEPS))
     for row, (note, short) in enumerate(zip(notes, lacking, strict=True)):
-        if width_in <= 5:
+        if width_in <= NARROW_IN:
             note = note.split("  ")[0]
         axes.annotate(
             note,
@@ -182,28 +192,21 @@ def _name_bars(axes: Axes, names, notes, limit: float, width_in: float, lacking)
 
 
 def _share_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
-    figure = new_figure(width_in, 2.9, title)
-    axes = figure.subplots()
-    with_gaps = len(frame) <= _BARS_PER_INCH * width_in
     share = frame["share"].to_numpy()
     lacking = (frame["shortfall"] > 0).to_numpy()
+    heading = "Furthest below their demand" if lacking.any() else "Closest to their demand"
+    values = [percent(value) for value in share[:_NAMED]]
+    note = _first_few(heading, frame["product_id"], values, width_in)
     low, high = _share_limits(share)
-    axes.set(yscale="log", ylim=(low, high))
-    _strip(axes, np.maximum(share, low), lacking, baseline=1.0, with_gaps=with_gaps)
+    color = LACK if lacking.any() else MUTED
+    figure = _strip(np.maximum(share, low), lacking, 1.0, title, note, color, width_in)
+    axes = figure.axes[0]
+    axes.set(yscale="log", ylim=(low, high), ylabel="share of demand")
     axes.axhline(1.0, color=INK, linewidth=1.2)
-    axes.set_ylabel("share of demand")
     ticks = [step for step in _SHARE_TICKS if low <= step <= high]
     axes.set_yticks(ticks, [f"{100 * step:,g} %" for step in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(f"{counted(len(frame), 'product')}, the tightest first")
-    few = frame.head(_NAMED)
-    letters = 30 if width_in > 5 else 16
-    lines = [
-        f"{shortened(name, letters)}  {percent(value)}"
-        for name, value in zip(few["product_id"], few["share"], strict=True)
-    ]
-    heading = "furthest below their demand:" if lacking.any() else "closest to their demand:"
-    _corner_list(axes, heading, lines, LACK if lacking.any() else INK, left=True)
     return figure
 
 
@@ -214,54 +217,50 @@ def _share_limits(share: np.ndarray) -> tuple[float, float]:
 
 
 def _influence_strip(frame: pd.DataFrame, title: str, width_in: float) -> Figure:
-    figure = new_figure(width_in, 2.7, title)
-    axes = figure.subplots()
-    with_gaps = len(frame) <= _BARS_PER_INCH * width_in
-    _strip(
-        axes,
-        frame["achieved"].to_numpy(),
-        np.zeros(len(frame), bool),
-        baseline=0.0,
-        with_gaps=with_gaps,
-    )
-    axes.set(ylim=(0, frame["achieved"].max() * 1.04 or 1.0))
+    achieved = frame["achieved"].to_numpy()
+    values = [number(value) for value in achieved[:_NAMED]]
+    note = _first_few("Most influence", frame["product_id"], values, width_in)
+    none = np.zeros(len(frame), bool)
+    figure = _strip(achieved, none, 0.0, title, note, MUTED, width_in)
+    axes = figure.axes[0]
+    axes.set(ylim=(0, achieved.max() * 1.04 or 1.0), ylabel="expected people influenced")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
-    axes.set_ylabel("expected people influenced")
     axes.set_xlabel(f"{counted(len(frame), 'product')}, the most influence first")
-    few = frame.head(_NAMED)
-    letters = 30 if width_in > 5 else 16
-    lines = [
-        f"{shortened(name, letters)}  {number(value)}"
-        for name, value in zip(few["product_id"], few["achieved"], strict=True)
-    ]
-    _corner_list(axes, "most influence", lines, INK, left=False)
     return figure
 
 
 def _strip(
-    axes: Axes, heights: np.ndarray, lacking: np.ndarray, *, baseline: float, with_gaps: bool
-) -> None:
-    """Bars side by side as two outlines, however many they are."""
+    heights: np.ndarray,
+    lacking: np.ndarray,
+    baseline: float,
+    title: str,
+    note: str,
+    note_color: str,
+    width_in: float,
+) -> Figure:
+    """Bars side by side as two outlines, however many they are, below a note."""
+    figure = new_figure(width_in, 2.6 + 0.18 * (1 + note.count("\n")), title)
+    axes = figure.subplots()
     bare(axes, keep=("left",))
+    axes.set_title(note, loc="left", fontsize=9, color=note_color)
     edges = np.arange(len(heights) + 1)
     for part, color in ((~lacking, PLAN), (lacking, LACK)):
         tops = np.where(part, heights, baseline)
         axes.stairs(tops, edges, baseline=baseline, fill=True, color=color, linewidth=0)
-    if with_gaps:
+    if len(heights) <= _BARS_PER_INCH * width_in:
         axes.vlines(edges, 0, 1, transform=axes.get_xaxis_transform(), color="white", linewidth=0.8)
     axes.set(xlim=(0, len(heights)), xticks=[])
+    return figure
 
 
-def _corner_list(axes: Axes, heading: str, lines: list[str], color: str, *, left: bool) -> None:
-    axes.annotate(
-        "\n".join([heading, *lines]),
-        (0.015 if left else 0.985, 0.97),
-        xycoords="axes fraction",
-        ha="left" if left else "right",
-        va="top",
-        linespacing=1.4,
-        color=color,
-    )
+def _first_few(heading: str, names, values: list[str], width_in: float) -> str:
+    """The first few names with their values, wrapped to the width."""
+    letters = 30 if width_in > NARROW_IN else 16
+    parts = [f"{shortened(name, letters)} ({v})" for name, v in zip(names, values, strict=False)]
+    # A name and its value stay on one line.
+    whole = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
+    lines = textwrap.fill(f"{heading}: {', '.join(whole)}", int((width_in - 0.8) * 12))
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _side_with_room(value: float, high: float) -> Literal["left", "right"]:

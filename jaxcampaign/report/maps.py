@@ -33,7 +33,7 @@ from jaxcampaign.report.geography import Extent, LocalPlane, close_up, extent_of
 from jaxcampaign.report.wording import counted, number
 from jaxcampaign.solvers import Solution
 
-_DENSITY = LinearSegmentedColormap.from_list("density", ["#eef2f5", "#c9d3dc", "#8d9fb0"])
+_DENSITY = LinearSegmentedColormap.from_list("density", ["#eef2f5", "#c9d3dc", "#8296a9"])
 _MAX_VECTOR_MARKS = 500
 _LABELS = 5
 _HALO = [patheffects.withStroke(linewidth=2.4, foreground="white")]

@@ -250,8 +250,8 @@ def proof_section(solution: Solution) -> Markup:
         element(
             "p",
             "Feasibility, cost and influence are recomputed in double precision (float64) from the "
-            "input tables and the list of slots, by code that shares nothing with the solver; a "
-            f"demand counts as met within {FEASIBILITY_TOLERANCE:g} of its size.",
+            "input tables and the list of slots, by code that imports no solver; a demand counts "
+            f"as met within {FEASIBILITY_TOLERANCE:g} of its size.",
         ),
         element("p", *_bound_source(solution)),
         fact_table(facts, label="Certificate"),

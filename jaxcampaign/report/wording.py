@@ -172,6 +172,8 @@ def _bought(solution: Solution) -> str:
 
 def _all_met(solution: Solution) -> str:
     products = len(solution.problem.product_ids)
+    if not solution.problem.demand.any():
+        return "No product has a demand."
     if products == 1:
         return "The product gets the influence it needs."
     return f"Every one of {products:,} products gets the influence it needs."

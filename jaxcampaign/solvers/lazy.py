@@ -202,21 +202,15 @@ def _loop(
     ]
     none = jnp.int32(np.iinfo(np.int32).max)
 
-    def go_on(state):
-        _, block_best, _, _, _, residual, _, _, count = state
-        open_left = jnp.any((residual > noise) & (weights > 0))
-        return (count < max_picks) & (jnp.max(block_best) > 0) & open_left
-
-    def step(state):
-        bounds, block_best, block_slot, fresh, rest, residual, money, order, count = state
+    def best_block(bounds_state):
         # Of equal bounds a stale block goes first, then the lower slot: ties are broken by id.
+        _, block_best, block_slot, fresh = bounds_state
         rank = jnp.where(fresh, block_slot, -1)
-        block = jnp.argmin(jnp.where(block_best == jnp.max(block_best), rank, none))
-        take = fresh[block]
-        return jax.lax.cond(take, pick, renew, block, state)
+        return jnp.argmin(jnp.where(block_best == jnp.max(block_best), rank, none))
 
-    def renew(block, state):
-        bounds, block_best, block_slot, fresh, rest, residual, money, order, count = state
+    def renew(bounds_state, rest, residual, money):
+        bounds, block_best, block_slot, fresh = bounds_state
+        block = best_block(bounds_state)
         slots = member[block]
         open_weights = jnp.where(residual > noise, weights, 0.0)
         gains = jax.lax.switch(width[block], renewals, slots, rest, residual, open_weights)
@@ -229,15 +223,24 @@ def _loop(
             block_best.at[block].set(best),
             block_slot.at[block].set(jnp.min(jnp.where(score == best, slots, none))),
             fresh.at[block].set(True),
-            rest,
-            residual,
-            money,
-            order,
-            count,
         )
 
-    def pick(block, state):
-        bounds, block_best, block_slot, fresh, rest, residual, money, order, count = state
+    def go_on(state):
+        (_, block_best, _, _), _, residual, _, _, count = state
+        open_left = jnp.any((residual > noise) & (weights > 0))
+        return (count < max_picks) & (jnp.max(block_best) > 0) & open_left
+
+    def step(state):
+        # Two nested loops rather than a conditional: a conditional would copy all bounds each time.
+        bounds_state, rest, residual, money, order, count = state
+        bounds_state = jax.lax.while_loop(
+            lambda b: ~b[3][best_block(b)] & (jnp.max(b[1]) > 0),
+            lambda b: renew(b, rest, residual, money),
+            bounds_state,
+        )
+        bounds, block_best, block_slot, fresh = bounds_state
+        block = best_block(bounds_state)
+        useful = block_best[block] > 0
         slot = block_slot[block]
         begin, end = tables.start[slot], tables.start[slot + 1]
 
@@ -247,37 +250,30 @@ def _loop(
             gain += (prob * rest[user]) @ tables.interest[user].astype(jnp.float32)
             return rest.at[user].multiply(1.0 - prob), gain
 
-        n_tiles = (end - begin + _LANES - 1) // _LANES
+        n_tiles = jnp.where(useful, (end - begin + _LANES - 1) // _LANES, 0)
         rest, gain = jax.lax.fori_loop(0, n_tiles, cover, (rest, jnp.zeros_like(residual)))
         score = jnp.where(member[block] == slot, -1.0, bounds[block])
-        return (
+        bounds_state = (
             bounds.at[block].set(score),
             block_best.at[block].set(jnp.max(score)),
             block_slot,
             jnp.zeros_like(fresh),
-            rest,
-            jnp.maximum(residual - gain, 0.0),
-            money - tables.cost[slot],
-            order.at[count].set(slot),
-            count + 1,
         )
+        residual = jnp.maximum(residual - gain, 0.0)
+        money = money - jnp.where(useful, tables.cost[slot], 0.0)
+        order = order.at[count].set(jnp.where(useful, slot, order[count]))
+        return bounds_state, rest, residual, money, order, count + useful
 
     n_blocks = len(bounds)
-    _, _, _, _, _, _, _, order, count = jax.lax.while_loop(
-        go_on,
-        step,
-        (
-            bounds,
-            jnp.max(bounds, axis=1),
-            jnp.zeros(n_blocks, jnp.int32),
-            jnp.zeros(n_blocks, bool),
-            rest,
-            residual,
-            budget,
-            jnp.zeros(len(tables.cost), jnp.int32),
-            jnp.int32(0),
-        ),
+    bounds_state = (
+        bounds,
+        jnp.max(bounds, axis=1),
+        jnp.zeros(n_blocks, jnp.int32),
+        jnp.zeros(n_blocks, bool),
     )
+    order = jnp.zeros(len(tables.cost), jnp.int32)
+    start = (bounds_state, rest, residual, budget, order, jnp.int32(0))
+    *_, order, count = jax.lax.while_loop(go_on, step, start)
     return order, count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxcampaign.problems import SlotProblem
+from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
@@ -52,11 +54,13 @@ class LPRounding:
         tables = lazy_tables(problem)
         weightings = _weightings(problem, relaxed)
         found = [Coverage(problem, greedy.selection)]
-        for start in self._roundings(relaxed, key):
-            for weights in weightings:
+        starts = list(self._roundings(relaxed, key))
+        with progress(len(starts) * len(weightings), "round and repair", "plan") as bar:
+            for start, weights in itertools.product(starts, weightings):
                 if clock.out:
                     break
                 found.append(finish(problem, start, weights, tables))
+                bar.update()
         found.sort(key=lambda coverage: _score(problem, coverage))
         swaps = 0
         if problem.sense == "min":
