@@ -30,7 +30,7 @@ from __future__ import annotations
 import argparse
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from harness import add_data_flag
@@ -46,7 +46,7 @@ PUBLISHED = {
     "la": ("la", None),
     "la-0.3": ("la", 0.3),
 }
-RAW_RULE = {"radius_m": 100.0, "slot_minutes": 5, "clock": "utc"}
+RAW_RULE: dict[str, Any] = {"radius_m": 100.0, "slot_minutes": 5, "clock": "utc"}
 """The rule that the authors' New York pairs follow."""
 
 

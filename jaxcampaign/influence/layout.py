@@ -57,7 +57,8 @@ def build_layout(
     indptr = np.asarray(indptr, np.int64)
     indices, values = np.asarray(indices), np.asarray(values)
     _check(indptr, indices, values, n_columns)
-    build = {"chunked": build_chunked, "flat": build_flat}[formulation or choose_formulation()]
+    chosen = formulation or choose_formulation()
+    build = build_chunked if chosen == "chunked" else build_flat
     return build(indptr, indices.astype(np.int32, copy=False), values, int(n_columns))
 
 

@@ -86,7 +86,7 @@ def plan_joins(first: np.ndarray, place: np.ndarray, n_places: int, empty: int) 
     """
     position = np.full(first.size - 1, empty, np.int32)
     row = np.arange(first.size - 1)
-    levels = []
+    levels: list[np.ndarray] = []
     while True:
         count = np.diff(first)
         position[row[count == 1]] = place[first[:-1][count == 1]]

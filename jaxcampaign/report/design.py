@@ -53,6 +53,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "jaxcampaign",
 }
 
+_NOTEBOOK_DPI = 110
+
 _Arguments = ParamSpec("_Arguments")
 
 
@@ -67,14 +69,24 @@ def styled(build: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     return inner
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows without pyplot or a magic command."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(_STYLE):
+            self.savefig(buffer, format="png", dpi=_NOTEBOOK_DPI)
+        return buffer.getvalue()
+
+
 def new_figure(width_in: float, height_in: float, title: str) -> Figure:
     """An empty figure with a title at its upper left, wrapped to the width.
 
     It belongs to no window and no pyplot: it is freed like any other object.
     """
     lines = textwrap.wrap(title, max(int(width_in / _INCH_PER_LETTER), 20))
-    figure = Figure((width_in, height_in + 0.2 * len(lines)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)  # type: ignore[union-attr]
+    figure = NotebookFigure((width_in, height_in + 0.2 * len(lines)))
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.05)
     figure.suptitle(
         "\n".join(lines), x=0.06 / width_in, ha="left", fontsize=10.5, fontweight="bold"
     )

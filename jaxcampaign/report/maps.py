@@ -58,9 +58,9 @@ class _Layers(NamedTuple):
 
         The more marks there are, the smaller all of them.
         """
-        crowd = max(np.count_nonzero(self.slots), 1)
+        crowd = max(int(np.count_nonzero(self.slots)), 1)
         largest = _LARGEST_MARK * min(max((50 / crowd) ** 0.5, 0.4), 1.0)
-        return _SMALLEST_MARK + (largest - _SMALLEST_MARK) * amount / (self.amount.max() or 1.0)
+        return _SMALLEST_MARK + (largest - _SMALLEST_MARK) * amount / (float(self.amount.max()) or 1.0)
 
 
 @styled
@@ -187,7 +187,8 @@ def _density(axes: Axes, people: NDArray, view: Extent, cells: int) -> None:
 
 def _marks(axes: Axes, layers: _Layers) -> None:
     axes.scatter(
-        *layers.sites,
+        layers.sites[0],
+        layers.sites[1],
         s=9,
         facecolors="white",
         edgecolors=MUTED,
@@ -197,7 +198,8 @@ def _marks(axes: Axes, layers: _Layers) -> None:
     )
     chosen = layers.slots > 0
     axes.scatter(
-        *layers.sites[:, chosen],
+        layers.sites[0, chosen],
+        layers.sites[1, chosen],
         s=layers.area(layers.amount[chosen]),
         facecolors=PLAN,
         edgecolors="white",

@@ -55,7 +55,7 @@ class Layout:
 
     def records(self, lines: Iterable[str]) -> Any:
         """Python's own CSV reader of this layout."""
-        quoting = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
+        quoting: Any = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
         quote = self.quote or None
         return csv.reader(lines, delimiter=self.delimiter, quotechar=quote, quoting=quoting)
 
@@ -130,7 +130,7 @@ def _header(path: Path, table: str, layout: Layout) -> list[str]:
             raise InputError(f"{path.name} is UTF-16 text", table=table, remedy=remedy)
     try:
         with layout.open(path) as file:
-            header = next(layout.records(file), [])
+            header: list[str] = next(layout.records(file), [])
     except csv.Error as error:
         raise InputError(f"{path.name}, line 1 is no header ({error})", table=table) from None
     if any(_UNDECODABLE in name for name in header):
