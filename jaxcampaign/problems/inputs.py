@@ -56,6 +56,8 @@ def audience_products(audiences: Any) -> list[str]:
     if isinstance(audiences, pd.DataFrame):
         return sorted(validate("audiences", audiences)["product_id"].unique())
     if isinstance(audiences, Mapping):
+        if not any(map(len, audiences.values())):
+            raise InputError("no product has any user", table="audiences", remedy="add users")
         return sorted(str(product) for product in audiences)
     if audiences is None:
         return ["all"]
@@ -79,8 +81,6 @@ def audience_matrix(
         return sparse.csr_array(np.ones((1, influence.n_users)))
     if isinstance(audiences, Mapping):
         pairs = [(str(product), user) for product, users in audiences.items() for user in users]
-        if not pairs:
-            raise InputError("no product has any user", table="audiences", remedy="add users")
         audiences = pd.DataFrame(pairs, columns=["product_id", "user_id"])
     if not isinstance(audiences, pd.DataFrame):
         return _audience_array(audiences, influence, len(product_ids))

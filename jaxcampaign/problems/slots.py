@@ -209,7 +209,8 @@ class BudgetedSlots(SlotProblem):
             coefficients.append(np.ones(influence.n_slots))
             upper.append(positive_number(max_slots, "max_slots", integer=True))
             names.append("max_slots")
-            reasons.append(f"at most {max_slots:g} slots may be chosen")
+            noun = "slot" if max_slots == 1 else "slots"
+            reasons.append(f"at most {max_slots:g} {noun} may be chosen")
         self._set(
             objective=ProductInfluence(influence, audience),
             cost=cost,

@@ -60,7 +60,7 @@ def _shortest_prefix(problem: SlotProblem, order: np.ndarray) -> int:
     def enough(count: int) -> bool:
         mask = np.zeros(problem.n_slots, bool)
         mask[order[:count]] = True
-        return bool((problem.objective.reference(mask) >= problem.demand).all())
+        return Coverage(problem, mask).feasible
 
     low, high = 0, len(order)
     while low < high:

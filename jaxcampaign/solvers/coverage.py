@@ -7,6 +7,10 @@ import numpy as np
 from jaxcampaign.problems import SlotProblem
 
 
+# A demand counts as met within this share of it: what summing in another order can change.
+_ROUNDING = 1e-12
+
+
 class Coverage:
     """What a changing selection achieves.
 
@@ -24,6 +28,7 @@ class Coverage:
         matrix = problem.influence.matrix
         self._start, self._user, self._prob = matrix.indptr, matrix.indices, matrix.data
         self._interest = problem.objective.interest
+        self._slack = _ROUNDING * problem.demand
         self.selection = np.zeros(problem.n_slots, bool)
         if selection is not None:
             self.selection |= selection
@@ -45,13 +50,18 @@ class Coverage:
 
     @property
     def residual(self) -> np.ndarray:
-        """Influence that each product still lacks, float64[L], at least 0."""
-        return np.maximum(self.problem.demand - self.achieved, 0)
+        """Influence that each product still lacks, float64[L]; 0 where its demand is met."""
+        short = self.problem.demand - self.achieved
+        return np.where(short > self._slack, short, 0.0)
 
     @property
     def feasible(self) -> bool:
         """Every demand is met."""
-        return bool((self.achieved >= self.problem.demand).all())
+        return self.spares(0.0)
+
+    def spares(self, loss: np.ndarray | float) -> bool:
+        """Every demand stays met after a loss of influence, float64[L]."""
+        return bool((self.achieved - loss >= self.problem.demand - self._slack).all())
 
     def gain(self, slot: int) -> np.ndarray:
         """Influence per product that adding a slot would bring, float64[L]."""

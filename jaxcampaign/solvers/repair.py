@@ -38,9 +38,8 @@ def reverse_delete(coverage: Coverage) -> None:
     """Drop slots that no demand needs, the most expensive first, ties by id."""
     chosen = np.flatnonzero(coverage.selection)
     order = chosen[np.argsort(-coverage.problem.cost[chosen], kind="stable")]
-    demand = coverage.problem.demand
     for slot in order:
-        if (coverage.achieved - coverage.loss(slot) >= demand).all():
+        if coverage.spares(coverage.loss(slot)):
             coverage.remove(slot)
 
 
