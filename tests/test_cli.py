@@ -283,7 +283,13 @@ def test_a_configuration_file_stands_for_the_flags(city, tmp_path, monkeypatch, 
     settings = tmp_path / "settings"
     shutil.copytree(city, settings / "tables")
     lines = [f'{name} = "tables/{name}.parquet"' for name in TABLES]
-    lines += ['out = "plan"', 'solver = "greedy"', "slot_minutes = 60", "radius_m = 100", "seed = 3"]
+    lines += [
+        'out = "plan"',
+        'solver = "greedy"',
+        "slot_minutes = 60",
+        "radius_m = 100",
+        "seed = 3",
+    ]
     (settings / "plan.toml").write_text("\n".join([*lines, "json = true"]))
     monkeypatch.chdir(tmp_path)
     args = ["billboards", "--config", "settings/plan.toml"]
@@ -437,7 +443,7 @@ def optima(pairs) -> dict[str, float]:
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("problem", ["common", "budgeted"])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_every_solver_brackets_the_optimum(pairs, optima, tmp_path, problem, solver):
+def test_every_solver_brackets_the_optimum(pairs, optima, tmp_path, capsys, problem, solver):
     names = ("pairs", "slots", "audiences", "demands")
     args = [text for name in names for text in (f"--{name}", str(pairs / f"{name}.parquet"))]
     args += ["--problem", problem, "--solver", solver, "--out", str(tmp_path)]
@@ -451,4 +457,7 @@ def test_every_solver_brackets_the_optimum(pairs, optima, tmp_path, problem, sol
     if solver in ("auto", "mixed-integer", "brute-force"):
         assert record["value"] == pytest.approx(optimum)
         assert record["status"] == "optimal"
+    capsys.readouterr()
     assert main(["verify", str(tmp_path)]) == 0
+    word = "not rechecked" in capsys.readouterr().out
+    assert word == (record["solver_bound"] is not None)
