@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxcampaign.problems import Multipliers, SlotProblem, lagrangian_bound
+from jaxcampaign.problems import Multipliers, SlotProblem
+from jaxcampaign.problems.lagrangian import bound_and_rounding
 
 # A demand or row counts as met within this share of its size: float64 rounding, nothing more.
 FEASIBILITY_TOLERANCE = 1e-9
+# A plan may call itself optimal up to this gap.
+OPTIMALITY_GAP = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +102,16 @@ def certify(
     feasible = not violations and not short.any()
 
     reasons = unreachable(problem)
-    rechecked = None
+    rechecked, rounding = None, 0.0
     if not reasons:
-        rechecked = lagrangian_bound(problem, multipliers) if multipliers else _trivial(problem)
+        rechecked = _trivial(problem)
+        if multipliers is not None:
+            rechecked, rounding = bound_and_rounding(problem, multipliers)
     bound = _better(problem.sense, rechecked, solver_bound)
+    gap = None
+    if feasible and bound is not None:
+        # A difference that outward rounding alone explains is none.
+        gap = relative_gap(value, bound) if abs(value - bound) > 2 * rounding else 0.0
     return Certificate(
         problem=problem.name,
         sense=problem.sense,
@@ -112,7 +121,7 @@ def certify(
         bound=bound,
         rechecked_bound=rechecked,
         solver_bound=solver_bound,
-        gap=relative_gap(value, bound) if feasible and bound is not None else None,
+        gap=gap,
         product_ids=problem.product_ids,
         achieved=achieved,
         demand=problem.demand,

@@ -64,7 +64,7 @@ class Case:
 
         def edit(run: dict[str, Any]) -> None:
             run["sha256"] = {name: sha256(self.plan / name) for name in HASHED}
-            run["inputsha256"] = {
+            run["input_sha256"] = {
                 name: sha256(self.inputs / Path(path).name)
                 for name, path in run["inputs"].items()
                 if isinstance(path, str) and (self.inputs / Path(path).name).is_file()

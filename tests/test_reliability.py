@@ -139,7 +139,7 @@ def test_case_15_certainty_is_exact_in_value_and_gradient():
         ([0.0, 1.0, 0.0], [0.5 + 0.25 * 0.25, 0.75 + 1.0, 1.0]),
         ([1.0, 1.0, 1.0], [0.5 + 0.25 * 0.25, 0.75 * 0.75 + 1.0, 1.0]),
     ):
-        assert jax.jacfwd(users.value)(jnp.array(x)).tolist() == [gradient]
+        assert jax.jacrev(users.value)(jnp.array(x)).tolist() == [gradient]
     assert users.marginal_gains(x=[0, 1, 0], weights=[1]).tolist() == [0.5625, 0.0, 1.0]
 
 
@@ -292,3 +292,20 @@ def test_case_30_a_time_limit_leaves_incumbent_bound_and_gap(desk):
     assert 0 < record["bound"] < record["value"]
     assert record["gap"] == pytest.approx(1 - record["bound"] / record["value"])
     assert verified(desk)
+
+
+def test_weights_of_unknown_products_are_refused_and_missing_ones_weigh_nothing():
+    table = pd.DataFrame({"product_id": ["cofee"], "demand": [1.0], "weight": [2.0]})
+    with pytest.raises(jc.InputError) as caught:
+        jc.BudgetedSlots(small_influence(), AUDIENCES, max_slots=1, weight=table)
+    says(str(caught.value), "value 'cofee'", "weight", "near matches: coffee")
+    with pytest.raises(jc.InputError, match="weight and an empty audience"):
+        jc.BudgetedSlots(small_influence(), AUDIENCES, max_slots=1, weight={"tea": 1})
+    problem = jc.BudgetedSlots(small_influence(), AUDIENCES, max_slots=1, weight={"gym": 3})
+    assert dict(zip(problem.product_ids, problem.weight, strict=True)) == {"coffee": 0, "gym": 3}
+
+
+def test_a_zero_budget_is_solved_to_proven_optimality():
+    found = jc.solve(jc.BudgetedSlots(small_influence(), budget=0), jc.Greedy())
+    assert found.status == "optimal"
+    assert found.certificate.gap == 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.certificate import Certificate, certify
+from jaxcampaign.certificate import OPTIMALITY_GAP, Certificate, certify
 from jaxcampaign.errors import InputError
 from jaxcampaign.plans.billboards import BillboardInputs, load_billboards
 from jaxcampaign.plans.folder import (
@@ -31,8 +31,6 @@ from jaxcampaign.problems import Multipliers, SlotProblem
 # Two float64 evaluations of the same sum on different machines agree to this share of it.
 _TOLERANCE = 1e-9
 _SLOT_COLUMNS = ("slot_id", "board_id", "start_min", "end_min")
-# The gap up to which a plan may call itself optimal, as `solve` does.
-_OPTIMAL_GAP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,7 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
 def _possible_statuses(c: Certificate) -> list[str]:
     if not c.feasible:
         return ["infeasible"]
-    optimal = c.gap is not None and c.gap <= _OPTIMAL_GAP
+    optimal = c.gap is not None and c.gap <= OPTIMALITY_GAP
     return ["optimal"] if optimal else ["feasible", "limit"]
 
 

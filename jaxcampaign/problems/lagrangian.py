@@ -62,6 +62,11 @@ def lagrangian_bound(problem: SlotProblem, multipliers: Multipliers) -> float:
     Raises:
       ValueError: a multiplier is negative or not finite: then nothing is proven.
     """
+    return bound_and_rounding(problem, multipliers)[0]
+
+
+def bound_and_rounding(problem: SlotProblem, multipliers: Multipliers) -> tuple[float, float]:
+    """`lagrangian_bound`, and by how much it was rounded outward."""
     m = multipliers
     parts = [m.demand, m.row_upper, m.row_lower, m.cut]
     if not all(np.isfinite(part).all() and (part >= 0).all() for part in parts):
@@ -86,8 +91,9 @@ def lagrangian_bound(problem: SlotProblem, multipliers: Multipliers) -> float:
     value = sum(float(np.sum(part)) for part in constants)
     value += float(np.minimum(sum(slot_terms), 0).sum() + np.minimum(sum(user_terms), 0).sum())
     magnitude = sum(float(np.abs(t).sum()) for t in [*constants, *slot_terms, *user_terms])
-    value -= _ulps(problem, m.cuts) * np.finfo(np.float64).eps * magnitude
-    return float(value if problem.sense == "min" else -value)
+    rounding = _ulps(problem, m.cuts) * np.finfo(np.float64).eps * magnitude
+    value -= rounding
+    return float(value if problem.sense == "min" else -value), float(rounding)
 
 
 def _ulps(problem: SlotProblem, cuts: Cuts) -> float:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from jaxcampaign.influence.kernels import matvec, reach
+from jaxcampaign.influence.kernels import expected_reach, matvec, multiply, reach
 from jaxcampaign.influence.layout import Layout, build_layout
 from jaxcampaign.influence.matrix import Influence
 
@@ -99,8 +99,13 @@ class ProductInfluence:
         return table
 
     def value(self, x) -> jax.Array:
-        """Influence per product, float32[L]; at fractional x its multilinear extension."""
-        return _value(self.influence.by_user, self.audience_by_product, jnp.asarray(x, jnp.float32))
+        """Influence per product, float32[L]; at fractional x its multilinear extension.
+
+        Differentiable in x by `jax.grad`.
+        """
+        influence = self.influence
+        reached = expected_reach(influence.by_user, influence.by_slot, jnp.asarray(x, jnp.float32))
+        return multiply(self.audience_by_product, self.audience_by_user, reached)
 
     def marginal_gains(self, x, weights=None) -> jax.Array:
         """Influence gained by adding each slot to a selection.
@@ -160,11 +165,6 @@ def reach_reference(influence: Influence, x) -> np.ndarray:
         log_miss = np.log1p(-block.data * x[chosen[block.row]])
     # expm1 keeps full precision where every probability is tiny; p = 1 gives -inf and reach 1.
     return -np.expm1(np.bincount(block.col, weights=log_miss, minlength=influence.n_users))
-
-
-@jax.jit
-def _value(by_user: Layout, audience: Layout, x: jax.Array) -> jax.Array:
-    return matvec(audience, reach(by_user, x))
 
 
 @jax.jit

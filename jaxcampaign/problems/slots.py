@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,14 +12,8 @@ import pandas as pd
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.influence.matrix import Influence
-from jaxcampaign.problems.inputs import (
-    audience_matrix,
-    audience_products,
-    check_audiences_present,
-    positive_number,
-    product_demands,
-    slot_costs,
-)
+from jaxcampaign.problems.audiences import Audiences
+from jaxcampaign.problems.inputs import positive_number, product_demands, slot_costs
 from jaxcampaign.problems.objectives import ProductInfluence
 from jaxcampaign.problems.rows import Rows
 
@@ -138,15 +131,15 @@ class CommonSlots(SlotProblem):
                 table="demand",
                 remedy="pass the influence that each product needs, for example a demands table",
             )
-        named = audience_products(audiences)
-        demands = product_demands(demand, named)
-        check_audiences_present(demands, audiences)
+        read = Audiences.read(audiences)
+        demands = product_demands(demand, read.product_ids)
+        wanted = demands["product_id"][demands["demand"] > 0]
+        read.check_present(wanted, table="demands", what="demand")
         # Plain arrays fix the order of products; otherwise the order of ids does, so that the
         # order of input rows never changes an answer.
-        is_array = not isinstance(audiences, Mapping | pd.DataFrame | None)
-        product_ids = tuple(named if is_array else sorted(demands["product_id"]))
+        product_ids = read.product_ids if read.is_array else tuple(sorted(demands["product_id"]))
         demands = demands.set_index("product_id").reindex(list(product_ids), fill_value=0.0)
-        audience = audience_matrix(audiences, influence, product_ids)
+        audience = read.matrix(influence, product_ids)
         self._set(
             objective=ProductInfluence(influence, audience),
             cost=slot_costs(cost, influence),
@@ -197,8 +190,9 @@ class BudgetedSlots(SlotProblem):
                 remedy="pass budget=, max_slots=, or both",
             )
         cost = slot_costs(cost, influence)
-        product_ids = tuple(audience_products(audiences))
-        audience = audience_matrix(audiences, influence, product_ids)
+        read = Audiences.read(audiences)
+        product_ids = read.product_ids
+        audience = read.matrix(influence, product_ids)
         coefficients, upper, names, reasons = [], [], [], []
         if budget is not None:
             coefficients.append(cost)
@@ -215,25 +209,21 @@ class BudgetedSlots(SlotProblem):
             objective=ProductInfluence(influence, audience),
             cost=cost,
             demand=np.zeros(len(product_ids)),
-            weight=_product_weights(weight, product_ids),
+            weight=_product_weights(weight, read),
             rows=Rows.dense(coefficients, np.full(len(upper), -np.inf), upper, names, reasons),
             product_ids=product_ids,
         )
 
 
-def _product_weights(weight: Any, product_ids: tuple[str, ...]) -> np.ndarray:
-    if hasattr(weight, "columns"):
-        table = product_demands(weight, product_ids).set_index("product_id")
-        values = table["weight"] if "weight" in table else table["demand"] * 0 + 1.0
-        return values.reindex(list(product_ids), fill_value=0.0).to_numpy(np.float64)
-    weights = product_demands(weight, product_ids).set_index("product_id")["demand"]
-    unknown = weights.index.difference(list(product_ids))
-    if len(unknown):
-        raise InputError(
-            "product has a weight and no audience",
-            table="weight",
-            column="product_id",
-            rows=unknown,
-            remedy="use the product ids of audiences",
-        )
-    return weights.reindex(list(product_ids), fill_value=0.0).to_numpy(np.float64)
+def _product_weights(weight: Any, audiences: Audiences) -> np.ndarray:
+    """Weight per product, float64[L]; products that the argument leaves out weigh nothing."""
+    given = product_demands(weight, audiences.product_ids, name="weight")
+    if not isinstance(weight, pd.DataFrame):
+        given = given.rename(columns={"demand": "weight"})
+    elif "weight" not in given:
+        given["weight"] = 1.0
+    named = given["product_id"].isin(audiences.product_ids)
+    unknown = given["product_id"][~named & (given["weight"] > 0)]
+    audiences.check_present(unknown, table="demands", what="weight")
+    aligned = given.set_index("product_id")["weight"].reindex(list(audiences.product_ids))
+    return aligned.fillna(0.0).to_numpy(np.float64)

@@ -60,7 +60,9 @@ class _Layers(NamedTuple):
         """
         crowd = max(int(np.count_nonzero(self.slots)), 1)
         largest = _LARGEST_MARK * min(max((50 / crowd) ** 0.5, 0.4), 1.0)
-        return _SMALLEST_MARK + (largest - _SMALLEST_MARK) * amount / (float(self.amount.max()) or 1.0)
+        return _SMALLEST_MARK + (largest - _SMALLEST_MARK) * amount / (
+            float(self.amount.max()) or 1.0
+        )
 
 
 @styled

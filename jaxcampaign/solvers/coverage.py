@@ -6,7 +6,6 @@ import numpy as np
 
 from jaxcampaign.problems import SlotProblem
 
-
 # A demand counts as met within this share of it: what summing in another order can change.
 _ROUNDING = 1e-12
 

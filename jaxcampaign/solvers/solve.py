@@ -8,7 +8,13 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxcampaign.certificate import FEASIBILITY_TOLERANCE, Certificate, certify, unreachable
+from jaxcampaign.certificate import (
+    FEASIBILITY_TOLERANCE,
+    OPTIMALITY_GAP,
+    Certificate,
+    certify,
+    unreachable,
+)
 from jaxcampaign.problems import SlotProblem
 from jaxcampaign.solvers.base import Clock, Solver
 from jaxcampaign.solvers.brute_force import BruteForce
@@ -18,7 +24,7 @@ from jaxcampaign.solvers.mixed_integer import MixedInteger
 from jaxcampaign.solvers.solution import Solution
 
 # Largest sizes, in stored pairs, at which branch and bound and the simplex method are the choice.
-_INTEGER_PAIRS = 2_000
+_INTEGER_PAIRS = 300
 _LINEAR_PAIRS = 400_000
 
 
@@ -93,6 +99,6 @@ def _within_reach(problem: SlotProblem) -> SlotProblem:
 def _status(certificate: Certificate, limit_hit: bool) -> str:
     if not certificate.feasible:
         return "infeasible"
-    if certificate.gap is not None and certificate.gap <= 1e-6:
+    if certificate.gap is not None and certificate.gap <= OPTIMALITY_GAP:
         return "optimal"
     return "limit" if limit_hit else "feasible"
