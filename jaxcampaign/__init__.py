@@ -52,13 +52,17 @@ _ROOMS = {
     "certificate": ["Certificate", "certify"],
     "solvers": [
         "BruteForce",
+        "Clock",
+        "Finding",
         "Greedy",
         "LPRounding",
         "MixedInteger",
         "RandomAllocation",
         "Solution",
+        "Solver",
         "StochasticGreedy",
         "TopK",
+        "choose_solver",
         "solve",
     ],
     "plans": ["verify_plan"],
@@ -97,13 +101,17 @@ if TYPE_CHECKING:
     from jaxcampaign.report import write_report
     from jaxcampaign.solvers import (
         BruteForce,
+        Clock,
+        Finding,
         Greedy,
         LPRounding,
         MixedInteger,
         RandomAllocation,
         Solution,
+        Solver,
         StochasticGreedy,
         TopK,
+        choose_solver,
         solve,
     )
     from jaxcampaign.tables import (

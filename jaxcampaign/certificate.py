@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxcampaign.problems import Multipliers, SlotProblem
-from jaxcampaign.problems.lagrangian import bound_and_rounding
+from jaxcampaign.problems import (
+    FEASIBILITY_TOLERANCE,
+    Multipliers,
+    SlotProblem,
+    lagrangian_bound,
+)
 
-# A demand or row counts as met within this share of its size: float64 rounding, nothing more.
-FEASIBILITY_TOLERANCE = 1e-9
 # A plan may call itself optimal up to this gap.
 OPTIMALITY_GAP = 1e-6
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        *("cost", "value", "bound", "rechecked_bound", "solver_bound", "gap"),
+        *("achieved", "demand"),
+    ],
+    meta_fields=["problem", "sense", "feasible", "product_ids", "violations", "reasons"],
+)
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Facts about a selection, each recomputed in float64.
@@ -63,8 +75,8 @@ class Certificate:
     @property
     def shortfall(self) -> np.ndarray:
         """Influence that each product still lacks, float64[L]; 0 where its demand is met."""
-        short = self.demand - self.achieved
-        return np.where(short > _slack(self.demand), short, 0.0)
+        missed = self.achieved < self.demand * (1 - FEASIBILITY_TOLERANCE)
+        return np.where(missed, self.demand - self.achieved, 0.0)
 
     @property
     def bound_proof(self) -> str | None:
@@ -98,20 +110,24 @@ def certify(
     cost = math.fsum(problem.cost[selection])
     value = problem.value(achieved, cost)
     violations = _violations(problem, selection)
-    short = problem.demand - achieved > _slack(problem.demand)
+    short = achieved < problem.required
     feasible = not violations and not short.any()
 
     reasons = unreachable(problem)
-    rechecked, rounding = None, 0.0
-    if not reasons:
-        rechecked = _trivial(problem)
+    rechecked = bound = gap = None
+    if reasons:
+        solver_bound = None
+    else:
+        rechecked = trivial = _trivial(problem)
         if multipliers is not None:
-            rechecked, rounding = bound_and_rounding(problem, multipliers)
-    bound = _better(problem.sense, rechecked, solver_bound)
-    gap = None
-    if feasible and bound is not None:
-        # A difference that outward rounding alone explains is none.
-        gap = relative_gap(value, bound) if abs(value - bound) > 2 * rounding else 0.0
+            rechecked = _better(problem.sense, trivial, lagrangian_bound(problem, multipliers))
+        # Differences below this are rounding, whatever the multipliers are.
+        negligible = FEASIBILITY_TOLERANCE * max(abs(value), abs(trivial))
+        if solver_bound is not None and feasible and abs(solver_bound - value) <= negligible:
+            solver_bound = value
+        bound = _better(problem.sense, rechecked, solver_bound)
+        if feasible:
+            gap = relative_gap(value, bound) if abs(value - bound) > negligible else 0.0
     return Certificate(
         problem=problem.name,
         sense=problem.sense,
@@ -149,19 +165,15 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
     return tuple(
         f"product {problem.product_ids[j]}: demand {problem.demand[j]:g}, but all slots together "
         f"reach {everything[j]:g}, short by {short[j]:g}; lower the demand, or add slots"
-        for j in np.flatnonzero(short > _slack(problem.demand))
+        for j in np.flatnonzero(everything < problem.required)
     )
-
-
-def _slack(demand: np.ndarray) -> np.ndarray:
-    return FEASIBILITY_TOLERANCE * np.maximum(np.abs(demand), 1e-300)
 
 
 def _violations(problem: SlotProblem, selection: np.ndarray) -> tuple[dict[str, Any], ...]:
     rows = problem.rows
     activity = rows.matrix @ selection.astype(np.float64) if len(rows) else np.zeros(0)
-    scale = FEASIBILITY_TOLERANCE * np.maximum(np.abs(activity), 1e-300)
-    broken = (activity > rows.upper + scale) | (activity < rows.lower - scale)
+    lower, upper = rows.tolerated(FEASIBILITY_TOLERANCE)
+    broken = (activity > upper) | (activity < lower)
     return tuple(
         {
             "row": rows.names[i],
@@ -180,8 +192,7 @@ def _trivial(problem: SlotProblem) -> float:
     return float(problem.user_value.sum())
 
 
-def _better(sense: str, *bounds: float | None) -> float | None:
-    known = [bound for bound in bounds if bound is not None]
-    if not known:
-        return None
-    return max(known) if sense == "min" else min(known)
+def _better(sense: str, bound: float, other: float | None) -> float:
+    if other is None:
+        return bound
+    return max(bound, other) if sense == "min" else min(bound, other)

@@ -113,6 +113,8 @@ def test_jit_changes_nothing_and_similar_sizes_share_programs():
         jc.solve(jc.CommonSlots(other.influence, None, None, 0.5), jc.Greedy())
         counts.append(len(compilations) - before)
     assert sum(counts[1:]) == 0, counts
+    jax.jit(lambda x: x * 3.25 + len(counts))(jnp.ones(7)).block_until_ready()
+    assert len(compilations) > before, "the listener must hear of a compilation"
 
 
 def test_pytrees_flatten_and_rebuild():

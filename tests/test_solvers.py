@@ -28,6 +28,7 @@ def _check(problem, solver, best):
     assert c.feasible, repr(found)
     assert not c.reasons
     slack = 1e-7 * max(abs(best), 1e-9)
+    assert c.bound <= c.value if c.sense == "min" else c.bound >= c.value
     if c.sense == "min":
         assert c.bound <= best + slack
         assert best <= c.cost + slack
@@ -115,6 +116,45 @@ def test_cardinality_greedy_reaches_its_guarantee():
         problem = jc.BudgetedSlots(dense_influence(prob, np.ones(10)), max_slots=3)
         found = jc.solve(problem, jc.Greedy())
         assert found.certificate.value >= (1 - 1 / np.e) * optimum(problem)
+
+
+@pytest.mark.parametrize(("price", "n"), [(0.1, 3), (19.99, 13), (0.1, 10)])
+@pytest.mark.parametrize("solver", SOLVERS, ids=_name)
+def test_a_budget_that_is_exactly_the_price_of_all_buys_all(solver, price, n):
+    problem = jc.BudgetedSlots(dense_influence(np.eye(n), np.full(n, price)), budget=price * n)
+    assert jc.solve(problem, solver).certificate.value == pytest.approx(n)
+    rounded = jc.BudgetedSlots(
+        dense_influence(np.eye(n), np.full(n, price)), budget=round(price * n, 2)
+    )
+    assert jc.solve(rounded, solver).certificate.value == pytest.approx(n)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mixed_integer_is_exact_where_a_demand_is_missed_by_next_to_nothing(seed):
+    rng = np.random.default_rng(seed)
+    prob = np.where(rng.random((8, 5)) < 0.5, rng.random((8, 5)), 0)
+    prob[:, 0] = rng.random(8)
+    influence = dense_influence(prob, rng.random(8))
+    first = jc.solve(jc.CommonSlots(influence, None, None, 0.7 * influence.n_users * 0.8))
+    achieved = float(first.certificate.achieved[0])
+    problem = jc.CommonSlots(influence, None, None, achieved * (1 + rng.uniform(2e-7, 1e-6)))
+    best = optimum(problem)
+    found = jc.solve(problem, jc.MixedInteger(time_limit=20))
+    if best is None:
+        assert found.status == "infeasible"
+    else:
+        assert found.status == "optimal"
+        assert found.certificate.cost == pytest.approx(best, rel=1e-9)
+
+
+def test_a_search_that_ends_empty_handed_is_not_called_infeasible():
+    class Idle:
+        def search(self, problem, *, key, clock):
+            return jc.Finding(np.zeros(problem.n_slots, bool))
+
+    found = jc.solve(CASES[0].make(), Idle())
+    assert found.status == "unsolved"
+    assert found.certificate.gap is None
 
 
 def test_default_solver_depends_on_size_and_is_named():

@@ -96,13 +96,31 @@ class Influence:
           prob: float[E] in [0, 1].
           slots: canonical slot table.
           user_ids: str[U].
+
+        Raises:
+          InputError: a probability outside [0, 1], or a pair that stands more than once.
         """
         user_ids = np.asarray(user_ids, dtype=object)
+        prob = np.asarray(prob)
+        bad = np.flatnonzero(~((prob >= 0) & (prob <= 1)))
+        if len(bad):
+            raise InputError(
+                "a probability is outside [0, 1]",
+                table="pairs",
+                column="prob",
+                rows=bad.tolist(),
+                value=float(prob[bad[0]]),
+                remedy="correct it, or clip",
+            )
         keep = prob > 0
         shape = (len(slots), len(user_ids))
         full = sparse.coo_array(
             (np.asarray(prob, np.float64)[keep], (slot[keep], user[keep])), shape=shape
         ).tocsr()
+        if full.nnz < int(keep.sum()):
+            raise InputError(
+                "a pair stands more than once", table="pairs", remedy="keep one row per pair"
+            )
         rows = _by_id(slots["slot_id"].to_numpy(dtype=object), np.diff(full.indptr) > 0)
         columns = _by_id(user_ids, np.bincount(full.indices, minlength=shape[1]) > 0)
         matrix = full[rows][:, columns].tocsr()

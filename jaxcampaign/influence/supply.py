@@ -58,7 +58,7 @@ def influence_proportional_cost(
                 remedy="give one id for each slot",
             )
         key = np.random.default_rng([_COST_STREAM, seed]).bytes(8).hex()
-        hashed = hash_array(ids, hash_key=key, categorize=False)  # pyright: ignore[reportCallIssue]
+        hashed = hash_array(ids, hash_key=key, categorize=False)
         unit = (hashed >> np.uint64(11)) * 2.0**-53
     return (0.9 + 0.2 * unit) * singleton / 10
 

@@ -206,7 +206,8 @@ def _read_proof(path: Path) -> tuple[Multipliers | None, str]:
 def _vector(array: np.ndarray, kind: str) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in kind:
         raise ValueError(f"found {array.dtype} of shape {array.shape}")
-    return array
+    # Unsigned indices would wrap when subtracted.
+    return array.astype(np.float64 if kind == "f" else np.int64)
 
 
 def _write_json(record: dict[str, Any], path: Path) -> None:

@@ -43,6 +43,15 @@ class Audiences:
         if audiences is None:
             return cls(("all",), ("all",), False, None)
         if isinstance(audiences, Mapping):
+            for product, users in audiences.items():
+                if isinstance(users, str):
+                    raise InputError(
+                        "a text is not a list of users",
+                        table="audiences",
+                        rows=[product],
+                        value=users,
+                        remedy="pass a list of user ids",
+                    )
             named = tuple(sorted(str(product) for product in audiences))
             rows = [(str(product), user) for product, users in audiences.items() for user in users]
             if not rows:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 from scipy import sparse
 
 from jaxcampaign.influence.matrix import Influence
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Cuts:
     """R inequalities `q_u(x) <= h + G x`, each derived from one user u and one set T of slots:

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
+from scipy import sparse
 
 from jaxcampaign.problems.cuts import Cuts
-from jaxcampaign.problems.slots import SlotProblem
+from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE, SlotProblem
 
 # Rounding of one term, in units in the last place; sums add one unit per term they run over.
 _ULPS_PER_TERM = 64
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Multipliers:
     """Prices of everything that was relaxed; the stored proof of a bound.
@@ -56,54 +59,58 @@ class Multipliers:
 def lagrangian_bound(problem: SlotProblem, multipliers: Multipliers) -> float:
     """The bound that multipliers prove, in the problem's own sense, float64.
 
-    A lower bound on the least cost, or an upper bound on the most influence. It is rounded
-    outward by more than the rounding error of its own evaluation.
+    A lower bound on the least cost, or an upper bound on the most influence. It holds for every
+    selection that is feasible to `FEASIBILITY_TOLERANCE`, and it is rounded outward by more than
+    the rounding error of its own evaluation.
 
     Raises:
-      ValueError: a multiplier is negative or not finite: then nothing is proven.
+      ValueError: a multiplier is negative, not finite, or too large to evaluate: then nothing is
+        proven.
     """
-    return bound_and_rounding(problem, multipliers)[0]
-
-
-def bound_and_rounding(problem: SlotProblem, multipliers: Multipliers) -> tuple[float, float]:
-    """`lagrangian_bound`, and by how much it was rounded outward."""
     m = multipliers
     parts = [m.demand, m.row_upper, m.row_lower, m.cut]
     if not all(np.isfinite(part).all() and (part >= 0).all() for part in parts):
         raise ValueError("multipliers must be finite and at least 0")
     influence, rows = problem.influence, problem.rows
+    lower, upper = rows.tolerated(FEASIBILITY_TOLERANCE)
     intercept, slope = m.cuts.coefficients(influence)
 
-    slot_terms = [problem.item_cost, -(slope.T @ m.cut)]
-    if len(rows):
-        slot_terms += [rows.matrix.T @ m.row_upper, -(rows.matrix.T @ m.row_lower)]
-    user_terms = [
-        np.bincount(m.cuts.user, weights=m.cut, minlength=influence.n_users),
-        -problem.user_value,
-        -(problem.objective.audience.T @ m.demand),
-    ]
-    constants = [
-        m.demand * problem.demand,
-        -m.cut * intercept,
-        -_priced(m.row_upper, rows.upper),
-        _priced(m.row_lower, rows.lower),
-    ]
-    value = sum(float(np.sum(part)) for part in constants)
-    value += float(np.minimum(sum(slot_terms), 0).sum() + np.minimum(sum(user_terms), 0).sum())
-    magnitude = sum(float(np.abs(t).sum()) for t in [*constants, *slot_terms, *user_terms])
-    rounding = _ulps(problem, m.cuts) * np.finfo(np.float64).eps * magnitude
-    value -= rounding
-    return float(value if problem.sense == "min" else -value), float(rounding)
+    with np.errstate(over="ignore", invalid="ignore"):
+        slot_terms = [problem.item_cost, -(slope.T @ m.cut)]
+        if len(rows):
+            slot_terms += [rows.matrix.T @ m.row_upper, -(rows.matrix.T @ m.row_lower)]
+        user_terms = [
+            np.bincount(m.cuts.user, weights=m.cut, minlength=influence.n_users),
+            -problem.user_value,
+            -(problem.objective.audience.T @ m.demand),
+        ]
+        constants = [
+            m.demand * problem.required,
+            -m.cut * intercept,
+            -_priced(m.row_upper, upper),
+            _priced(m.row_lower, lower),
+        ]
+        value = sum(float(np.sum(part)) for part in constants)
+        value += float(np.minimum(sum(slot_terms), 0).sum() + np.minimum(sum(user_terms), 0).sum())
+        magnitude = sum(float(np.abs(t).sum()) for t in [*constants, *slot_terms, *user_terms])
+    value -= _ulps(problem, m.cuts, slope) * np.finfo(np.float64).eps * magnitude
+    if not np.isfinite(value):
+        raise ValueError("multipliers are too large to evaluate")
+    return float(value if problem.sense == "min" else -value)
 
 
-def _ulps(problem: SlotProblem, cuts: Cuts) -> float:
-    """Rounding error of the bound at most, as a share of the sum of magnitudes (Higham, 2002)."""
-    influence = problem.influence
+def _ulps(problem: SlotProblem, cuts: Cuts, slope: sparse.csr_array) -> float:
+    """Rounding error of the bound at most, as a share of the sum of magnitudes.
+
+    A sum of n terms of one sign, added one by one, errs by less than n units in the last place
+    (Higham, 2002); n is the longest sum that the evaluation contains.
+    """
     longest = max(
-        int(np.diff(influence.matrix.indptr).max(initial=0)),
-        int(np.diff(influence.by_user_matrix.indptr).max(initial=0)),
+        int(np.bincount(slope.indices, minlength=1).max()),
+        int(np.diff(problem.influence.by_user_matrix.indptr).max(initial=0)),
         int(np.bincount(cuts.user, minlength=1).max(initial=0)),
         len(problem.demand),
+        len(problem.rows),
     )
     return _ULPS_PER_TERM + 4 * longest
 

@@ -67,6 +67,17 @@ class Rows:
         shape = (len(self), self.n_items)
         return sparse.coo_array((self.coefficient, (self.row, self.item)), shape=shape).tocsr()
 
+    def tolerated(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper limits, each given way by so large a share of itself."""
+        with np.errstate(invalid="ignore"):
+            lower = np.where(
+                np.isfinite(self.lower), self.lower - tolerance * abs(self.lower), -np.inf
+            )
+            upper = np.where(
+                np.isfinite(self.upper), self.upper + tolerance * abs(self.upper), np.inf
+            )
+        return lower, upper
+
     def tree_flatten(self):
         """Leaves: numbers. Static: sizes and texts."""
         leaves = (self.lower, self.upper, self.row, self.item, self.coefficient)

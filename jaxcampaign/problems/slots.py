@@ -17,6 +17,12 @@ from jaxcampaign.problems.inputs import positive_number, product_demands, slot_c
 from jaxcampaign.problems.objectives import ProductInfluence
 from jaxcampaign.problems.rows import Rows
 
+# A demand or limit counts as met within this share of its size: float64 rounding, nothing more.
+# Bounds are proven for the problem with exactly this tolerance, so that none can exceed a value.
+FEASIBILITY_TOLERANCE = 1e-9
+# Below it a demand is nothing: its inverse would overflow.
+_LEAST_DEMAND = 1e-300
+
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class SlotProblem:
@@ -70,6 +76,23 @@ class SlotProblem:
         return self.cost if self.sense == "min" else np.zeros_like(self.cost)
 
     @cached_property
+    def required(self) -> np.ndarray:
+        """Influence at which each demand counts as met, float64[L]."""
+        return self.demand * (1 - FEASIBILITY_TOLERANCE)
+
+    @cached_property
+    def inverse_demand(self) -> np.ndarray:
+        """Weights 1 / k_j, 0 without a demand: products in shares of their demand, float64[L]."""
+        wanted = self.demand > _LEAST_DEMAND
+        return np.where(wanted, 1 / np.where(wanted, self.demand, 1.0), 0.0)
+
+    @cached_property
+    def divisor(self) -> np.ndarray:
+        """Cost for ratios, float64[S]: a free slot counts as far cheaper than any other."""
+        positive = self.cost[self.cost > 0]
+        return np.maximum(self.cost, 1e-6 * positive.min() if len(positive) else 1.0)
+
+    @cached_property
     def user_value(self) -> np.ndarray:
         """Worth of influencing each user in the minimised form, v: float64[U]."""
         if self.sense == "min":
@@ -81,6 +104,11 @@ class SlotProblem:
         """Users that a demand or the objective asks for, int[.], rising."""
         wanted = self.objective.audience.T @ (self.demand > 0).astype(np.float64)
         return np.flatnonzero((wanted > 0) | (self.user_value > 0))
+
+    def with_demand(self, demand: np.ndarray):
+        """The same problem with other demands, float64[L]."""
+        (objective, cost, _, weight, rows), product_ids = self.tree_flatten()
+        return self.tree_unflatten(product_ids, (objective, cost, demand, weight, rows))
 
     def value(self, achieved: np.ndarray, cost: float) -> float:
         """What the problem optimises, from the achieved influence [L] and the cost."""
@@ -164,7 +192,8 @@ class BudgetedSlots(SlotProblem):
       budget: most money that may be spent, at least 0; None for no limit.
       max_slots: most slots that may be chosen; None for no limit.
       weight: worth of a unit of influence per product: mapping by product_id, array [L], number, or
-        a demands table with a `weight` column; 1 by default.
+        a demands table with a `weight` column (1 without that column). Products that a mapping
+        or table leaves out weigh nothing; without the argument every product weighs 1.
 
     Raises:
       InputError: as for `CommonSlots`; also if neither budget nor max_slots is given.
@@ -198,13 +227,13 @@ class BudgetedSlots(SlotProblem):
             coefficients.append(cost)
             upper.append(positive_number(budget, "budget"))
             names.append("budget")
-            reasons.append(f"all slots together may cost at most {budget:g}")
+            reasons.append(f"all slots together may cost at most {upper[-1]:g}")
         if max_slots is not None:
             coefficients.append(np.ones(influence.n_slots))
             upper.append(positive_number(max_slots, "max_slots", integer=True))
             names.append("max_slots")
-            noun = "slot" if max_slots == 1 else "slots"
-            reasons.append(f"at most {max_slots:g} {noun} may be chosen")
+            noun = "slot" if upper[-1] == 1 else "slots"
+            reasons.append(f"at most {upper[-1]:g} {noun} may be chosen")
         self._set(
             objective=ProductInfluence(influence, audience),
             cost=cost,

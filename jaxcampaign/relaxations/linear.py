@@ -21,14 +21,12 @@ class Relaxed:
       bound: what the multipliers prove, in the problem's own sense.
       multipliers: the proof.
       points: fractional selections x, float64[S] each, one a round, the tightest last.
-      cuts: the inequalities of the last round.
       statistics: rounds, cuts, seconds.
     """
 
     bound: float
     multipliers: Multipliers
     points: tuple[np.ndarray, ...]
-    cuts: Cuts
     statistics: dict[str, float]
 
 
@@ -97,7 +95,7 @@ class LinearRelaxation:
             "cuts": len(cuts),
             "seconds": time.monotonic() - began,
         }
-        return Relaxed(best[0], best[1], tuple(points), cuts, statistics)
+        return Relaxed(best[0], best[1], tuple(points), statistics)
 
 
 def _binding(cuts: Cuts, price: np.ndarray, n_first: int) -> Cuts:

@@ -56,12 +56,11 @@ def _proofs(problem: SlotProblem, selection: np.ndarray) -> Iterable[Multipliers
 
 
 def _priced_demands(problem: SlotProblem, users: np.ndarray, cuts: Cuts) -> Multipliers:
-    demand = problem.demand
-    direction = np.where(demand > 0, 1 / np.where(demand > 0, demand, 1.0), 0.0)
+    direction = problem.inverse_demand
     worth = (problem.objective.audience.T @ direction)[users]
     intercept, slope = cuts.coefficients(problem.influence)
     # bound(t) = t * rise - sum_s max(0, t * gain_s - c_s) is concave; its slope falls at c / gain.
-    rise = direction @ demand - worth @ intercept
+    rise = direction @ problem.demand - worth @ intercept
     t = _packing_step(slope.T @ worth, problem.cost, rise)
     none = np.zeros(len(problem.rows))
     return Multipliers(t * direction, none, none, t * worth, cuts)

@@ -9,13 +9,14 @@ subject to  sum_{u in U_j} y_u >= k_j,   lower <= A x <= upper,
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from jaxcampaign.problems import Cuts, Multipliers, SlotProblem
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, Multipliers, SlotProblem
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -31,7 +32,6 @@ class ProgramAnswer:
       multipliers: row duals, None for integer programs.
       bound: HiGHS' own bound on the minimised objective; -inf without one.
       finished: not stopped by a limit.
-      infeasible: HiGHS reports that the program has no solution.
     """
 
     x: np.ndarray | None
@@ -39,7 +39,6 @@ class ProgramAnswer:
     multipliers: Multipliers | None
     bound: float
     finished: bool
-    infeasible: bool = False
 
 
 def solve_program(
@@ -49,7 +48,7 @@ def solve_program(
     *,
     integer: bool = False,
     seconds: float = float("inf"),
-    cutoff: float = float("inf"),
+    covers: Sequence[np.ndarray] = (),
 ) -> ProgramAnswer:
     """Solve the program with the given inequalities.
 
@@ -59,7 +58,7 @@ def solve_program(
       cuts: inequalities; each user needs at least one.
       integer: slots are chosen whole.
       seconds: time limit handed to HiGHS.
-      cutoff: value of a known solution (minimised form); worse ones need not be looked for.
+      covers: selections bool[S] that miss a demand: at least one slot outside each is taken.
     """
     import cvxpy as cp  # slow to import, so only where it is used
 
@@ -80,14 +79,16 @@ def solve_program(
     demand_rows = upper_rows = lower_rows = None
     if len(demanded):
         audience = problem.objective.audience[demanded][:, users]
-        demand_rows = audience @ y >= problem.demand[demanded]
+        demand_rows = audience @ y >= problem.required[demanded]
         constraints.append(demand_rows)
-    upper, lower = np.isfinite(rows.upper), np.isfinite(rows.lower)
+    constraints.extend(cp.sum(x[np.flatnonzero(~taken)]) >= 1 for taken in covers)
+    least, most = rows.tolerated(FEASIBILITY_TOLERANCE)
+    upper, lower = np.isfinite(most), np.isfinite(least)
     if upper.any():
-        upper_rows = rows.matrix[np.flatnonzero(upper)] @ x <= rows.upper[upper]
+        upper_rows = rows.matrix[np.flatnonzero(upper)] @ x <= most[upper]
         constraints.append(upper_rows)
     if lower.any():
-        lower_rows = rows.matrix[np.flatnonzero(lower)] @ x >= rows.lower[lower]
+        lower_rows = rows.matrix[np.flatnonzero(lower)] @ x >= least[lower]
         constraints.append(lower_rows)
 
     objective = (problem.item_cost / scale) @ x - (problem.user_value[users] / scale) @ y
@@ -100,8 +101,7 @@ def solve_program(
         options["presolve"] = "off"
     else:
         options |= {"mip_rel_gap": 1e-9, "mip_abs_gap": 1e-9}
-        if np.isfinite(cutoff):
-            options["objective_bound"] = cutoff / scale
+        options |= {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
     with warnings.catch_warnings():
         # CVXPY warns that an answer found within a time limit may be inaccurate: it is certified.
         warnings.simplefilter("ignore")
@@ -110,7 +110,6 @@ def solve_program(
         except cp.SolverError:
             return ProgramAnswer(None, None, None, -np.inf, finished=False)
 
-    infeasible = program.status in (cp.INFEASIBLE, "infeasible_or_unbounded")
     finished = program.status == cp.OPTIMAL
     stats: Any = program.solver_stats.extra_stats if program.solver_stats else None
     point = _within(x.value)
@@ -129,7 +128,7 @@ def solve_program(
             scale * np.asarray(cut_rows.dual_value, np.float64),
             cuts,
         )
-    return ProgramAnswer(point, _within(y.value), multipliers, bound, finished, infeasible)
+    return ProgramAnswer(point, _within(y.value), multipliers, bound, finished)
 
 
 def _unit(n: int) -> cp.Variable:

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import SlotProblem
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
 from jaxcampaign.relaxations import prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 
-_LOW_BITS = 10
+# Numbers in one block of reaches.
+_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,17 @@ class BruteForce:
                 table="problem",
                 remedy="use MixedInteger, or raise BruteForce(max_slots=...)",
             )
-        split = min(n, _LOW_BITS)
+        n_users = problem.influence.n_users
+        split = min(n, max(int(np.log2(max(_BLOCK // n_users, 1))), 0))
         low = _combinations(split)
         miss = 1.0 - problem.influence.matrix.toarray()
+        audience = problem.objective.audience
         low_rest = _rest(low, miss[:split])
         best_score, best = np.inf, np.zeros(n, bool)
         for high in _combinations(n - split):
             masks = np.concatenate([low, np.broadcast_to(high, (len(low), n - split))], axis=1)
             rest = low_rest * np.prod(np.where(high[:, None], miss[split:], 1.0), axis=0)
-            achieved = (1 - rest) @ problem.objective.audience.T.toarray()
+            achieved = (audience @ (1 - rest).T).T
             score = _score(problem, masks, achieved)
             first = int(np.argmin(score))
             if score[first] < best_score:
@@ -65,16 +68,18 @@ def _combinations(n: int) -> np.ndarray:
 
 def _rest(masks: np.ndarray, miss: np.ndarray) -> np.ndarray:
     """Chance that each user is missed by each selection, float64[len(masks), U]."""
-    return np.prod(np.where(masks[:, :, None], miss[None], 1.0), axis=1)
+    rest = np.ones((len(masks), miss.shape[1]))
+    for column, missed in zip(masks.T, miss, strict=True):
+        rest[column] *= missed
+    return rest
 
 
 def _score(problem: SlotProblem, masks: np.ndarray, achieved: np.ndarray) -> np.ndarray:
     """Value in the minimised form, infinite where infeasible, float64[len(masks)]."""
-    slack = 1e-9
-    met = (achieved >= problem.demand * (1 - slack)).all(axis=1)
+    met = (achieved >= problem.required).all(axis=1)
     if len(problem.rows):
         activity = masks @ problem.rows.matrix.T.toarray()
-        met &= (activity <= problem.rows.upper * (1 + slack)).all(axis=1)
-        met &= (activity >= problem.rows.lower * (1 - slack)).all(axis=1)
+        lower, upper = problem.rows.tolerated(FEASIBILITY_TOLERANCE)
+        met &= ((activity <= upper) & (activity >= lower)).all(axis=1)
     value = masks @ problem.cost if problem.sense == "min" else -(achieved @ problem.weight)
     return np.where(met, value, np.inf)

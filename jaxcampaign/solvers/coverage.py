@@ -6,9 +6,6 @@ import numpy as np
 
 from jaxcampaign.problems import SlotProblem
 
-# A demand counts as met within this share of it: what summing in another order can change.
-_ROUNDING = 1e-12
-
 
 class Coverage:
     """What a changing selection achieves.
@@ -27,7 +24,6 @@ class Coverage:
         matrix = problem.influence.matrix
         self._start, self._user, self._prob = matrix.indptr, matrix.indices, matrix.data
         self._interest = problem.objective.interest
-        self._slack = _ROUNDING * problem.demand
         self.selection = np.zeros(problem.n_slots, bool)
         if selection is not None:
             self.selection |= selection
@@ -50,8 +46,8 @@ class Coverage:
     @property
     def residual(self) -> np.ndarray:
         """Influence that each product still lacks, float64[L]; 0 where its demand is met."""
-        short = self.problem.demand - self.achieved
-        return np.where(short > self._slack, short, 0.0)
+        problem = self.problem
+        return np.where(self.achieved < problem.required, problem.demand - self.achieved, 0.0)
 
     @property
     def feasible(self) -> bool:
@@ -60,7 +56,14 @@ class Coverage:
 
     def spares(self, loss: np.ndarray | float) -> bool:
         """Every demand stays met after a loss of influence, float64[L]."""
-        return bool((self.achieved - loss >= self.problem.demand - self._slack).all())
+        return bool((self.achieved - loss >= self.problem.required).all())
+
+    @property
+    def score(self) -> float:
+        """Value in the minimised form; infinite where a demand is not met."""
+        if self.problem.sense == "max":
+            return -float(self.problem.weight @ self.achieved)
+        return float(self.problem.cost[self.selection].sum()) if self.feasible else np.inf
 
     def gain(self, slot: int) -> np.ndarray:
         """Influence per product that adding a slot would bring, float64[L]."""

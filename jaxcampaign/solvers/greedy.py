@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jaxcampaign.problems import SlotProblem
+from jaxcampaign.errors import InputError
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
 from jaxcampaign.relaxations import prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
-from jaxcampaign.solvers.lazy import lazy_tables, run_lazy_greedy
-from jaxcampaign.solvers.repair import complete, fill, inverse_demand, reverse_delete
+from jaxcampaign.solvers.lazy import LazyTables, lazy_tables, run_lazy_greedy
+from jaxcampaign.solvers.repair import complete, fill, reverse_delete
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Greedy:
     prune: bool = True
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
-        """Select; the key is not used."""
-        del key, clock
-        if problem.sense == "min":
-            return _cover(problem, self.prune)
-        return _pack(problem)
+        """Select; the key is not used. The greedy pass itself is not interrupted."""
+        del key
+        return (
+            _cover(problem, self.prune, clock) if problem.sense == "min" else _pack(problem, clock)
+        )
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,26 @@ class StochasticGreedy:
     epsilon: float = 0.1
     prune: bool = True
 
+    def __post_init__(self):
+        if not 0 < self.epsilon < 1:
+            raise InputError(
+                "must lie between 0 and 1",
+                table="epsilon",
+                value=self.epsilon,
+                remedy="such as 0.1",
+            )
+
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Select; the key is consumed."""
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         coverage, picks = Coverage(problem), 0
         covering = problem.sense == "min"
-        weights = inverse_demand(problem) if covering else problem.weight
+        weights = problem.inverse_demand if covering else problem.weight
         per_cost = covering or "budget" in problem.rows.names
-        cost = problem.cost if per_cost else np.ones(problem.n_slots)
-        cost = np.maximum(cost, 1e-12 * cost.max(initial=0.0) + 1e-300)
+        cost = problem.divisor if per_cost else np.ones(problem.n_slots)
         size = self._sample_size(problem)
         use = problem.rows.matrix.toarray()
-        left = problem.rows.upper.copy()
+        left = problem.rows.tolerated(FEASIBILITY_TOLERANCE)[1]
         pool = np.arange(problem.n_slots)
         while len(pool) and not clock.out and not (covering and coverage.feasible):
             pool = pool[(use[:, pool] <= left[:, None]).all(axis=0)]
@@ -84,7 +93,7 @@ class StochasticGreedy:
         if covering:
             complete(coverage, weights)
             if self.prune:
-                reverse_delete(coverage)
+                reverse_delete(coverage, clock)
         _, multipliers = prefix_bound(problem, [] if covering else [coverage.selection])
         return Finding(
             coverage.selection,
@@ -108,52 +117,70 @@ class StochasticGreedy:
         return max(1, math.ceil(problem.n_slots / picks * math.log(1 / self.epsilon)))
 
 
-def _cover(problem: SlotProblem, prune: bool) -> Finding:
-    weights = inverse_demand(problem)
-    coverage = Coverage(problem)
+def cover_greedily(
+    coverage: Coverage, weights: np.ndarray, tables: LazyTables, clock: Clock, *, prune: bool
+) -> int:
+    """Add slots until every demand is met, then drop what none needs; returns the slots added."""
+    problem, before = coverage.problem, int(coverage.selection.sum())
+    if not coverage.feasible:
+        order = run_lazy_greedy(
+            problem, tables, coverage, weights=weights, per_cost=True, max_picks=problem.n_slots
+        )
+        coverage.selection[order] = True
+        coverage.refresh()
+        complete(coverage, weights)
+    added = int(coverage.selection.sum()) - before
+    if prune:
+        reverse_delete(coverage, clock)
+    return added
+
+
+def pack_greedily(coverage: Coverage, tables: LazyTables, *, per_cost: bool) -> np.ndarray:
+    """Add slots while the limits allow; returns the slots that greedy picked, in order."""
+    problem = coverage.problem
+    limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
+    spent = float(problem.cost[coverage.selection].sum())
+    room = limits.get("max_slots", problem.n_slots) - coverage.selection.sum()
     order = run_lazy_greedy(
         problem,
-        lazy_tables(problem),
+        tables,
         coverage,
-        weights=weights,
-        per_cost=True,
-        max_picks=problem.n_slots,
+        weights=problem.weight,
+        per_cost=per_cost,
+        max_picks=int(max(room, 0)),
+        budget=float(limits.get("budget", np.inf)) - spent,
     )
-    coverage.selection[order] = True
-    coverage.refresh()
-    complete(coverage, weights)
-    picks = int(coverage.selection.sum())
-    if prune:
-        reverse_delete(coverage)
+    fill(coverage, order)
+    # What rounding or a refused pick left of the limits still buys something.
+    gains = coverage.weighted_gains(problem.weight)
+    rest = np.argsort(-gains / problem.divisor if per_cost else -gains, kind="stable")
+    fill(coverage, rest[gains[rest] > 0])
+    return order
+
+
+def _cover(problem: SlotProblem, prune: bool, clock: Clock) -> Finding:
+    coverage = Coverage(problem)
+    picks = cover_greedily(
+        coverage, problem.inverse_demand, lazy_tables(problem), clock, prune=prune
+    )
     _, multipliers = prefix_bound(problem, [])
-    return Finding(coverage.selection, multipliers, statistics={"picks": picks})
+    return Finding(
+        coverage.selection, multipliers, limit_hit=clock.out, statistics={"picks": picks}
+    )
 
 
-def _pack(problem: SlotProblem) -> Finding:
-    limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
-    budget = float(limits.get("budget", np.inf))
+def _pack(problem: SlotProblem, clock: Clock) -> Finding:
     tables = lazy_tables(problem)
-    best: Coverage | None = None
+    found: list[Coverage] = []
     prefixes: list[np.ndarray] = []
-    for per_cost in (False, True) if "budget" in limits else (False,):
-        coverage = Coverage(problem)
-        order = run_lazy_greedy(
-            problem,
-            tables,
-            coverage,
-            weights=problem.weight,
-            per_cost=per_cost,
-            max_picks=int(limits.get("max_slots", problem.n_slots)),
-            budget=budget,
-        )
-        fill(coverage, order)
-        if best is None or problem.weight @ coverage.achieved > problem.weight @ best.achieved:
-            best = coverage
+    for per_cost in (False, True) if "budget" in problem.rows.names else (False,):
+        found.append(Coverage(problem))
+        order = pack_greedily(found[-1], tables, per_cost=per_cost)
         prefixes += [_prefix(order, share, problem.n_slots) for share in (0.25, 0.5, 0.75, 1.0)]
-    assert best is not None
+    best = min(found, key=lambda coverage: coverage.score)
     _, multipliers = prefix_bound(problem, prefixes)
     picks = int(best.selection.sum())
-    return Finding(best.selection, multipliers, statistics={"picks": picks})
+    return Finding(best.selection, multipliers, limit_hit=clock.out, statistics={"picks": picks})
 
 
 def _prefix(order: np.ndarray, share: float, n_slots: int) -> np.ndarray:

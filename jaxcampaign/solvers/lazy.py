@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcampaign.errors import MemoryLimitError
 from jaxcampaign.influence.kernels import matvec
 from jaxcampaign.problems import SlotProblem
 from jaxcampaign.solvers.coverage import Coverage
@@ -24,6 +25,8 @@ from jaxcampaign.solvers.coverage import Coverage
 _NOISE = 2e-6
 # Pairs times open products up to which the first gains are computed one product at a time.
 _EXACT_FIRST = 50_000_000
+# Share of a budget that float32 sums of costs can err by.
+_MONEY_NOISE = 1e-6
 # Covers what float32 rounding could take from an upper bound.
 _ROUND_UP = 1 + 4e-7
 # Widths that rows are padded to, and how many rows of that width one block holds. Rows beyond the
@@ -55,8 +58,18 @@ class LazyTables:
 
 
 def lazy_tables(problem: SlotProblem) -> LazyTables:
-    """Tables of a problem; they serve any number of runs."""
+    """Tables of a problem; they serve any number of runs.
+
+    Raises:
+      MemoryLimitError: more pairs than the tables' 32-bit indices can tell apart.
+    """
     matrix = problem.influence.matrix
+    if matrix.nnz + _WIDTHS[-1] >= 2**31:
+        raise MemoryLimitError(
+            f"has {matrix.nnz:,} pairs, and one table holds at most 2^31",
+            table="influence",
+            remedy="split the city, or raise slot_minutes",
+        )
     n_slots, n_users = matrix.shape
     slots, users = bucket(n_slots), bucket(n_users)
     pairs = bucket(matrix.nnz + _WIDTHS[-1], 1024)
@@ -115,7 +128,9 @@ def run_lazy_greedy(
     else:
         residual, noise, weights = np.array([np.inf]), np.zeros(1), np.ones(1)
     first = _first_bounds(problem, coverage, np.where(residual > noise, weights, 0.0))
-    cost = np.maximum(problem.cost, _least_cost(problem.cost)) if per_cost else np.ones(n_slots)
+    cost = problem.divisor if per_cost else np.ones(n_slots)
+    # float32 sums of money may err: what exceeds the budget is left to the host to refuse.
+    budget *= 1 + _MONEY_NOISE
     first = (first / cost).astype(np.float32)
     first = np.where(coverage.selection | (problem.cost > budget), -1.0, first)
     member, width = _blocks(problem, first)
@@ -312,12 +327,6 @@ def _row_tile(tables: LazyTables, begin: jax.Array, end: jax.Array, width: int):
     index = jnp.minimum(index, len(tables.user) - 1)
     user = tables.user.at[index].get(mode="promise_in_bounds")
     return user, jnp.where(inside, tables.prob.at[index].get(mode="promise_in_bounds"), 0.0)
-
-
-def _least_cost(cost: np.ndarray) -> float:
-    """What a free slot counts as, so that gains per cost stay finite: far below any real cost."""
-    positive = cost[cost > 0]
-    return float(positive.min()) * 1e-6 if len(positive) else 1.0
 
 
 def _padded(values: np.ndarray, size: int, fill: float, dtype) -> np.ndarray:

@@ -14,9 +14,9 @@ from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
-from jaxcampaign.solvers.greedy import Greedy
-from jaxcampaign.solvers.lazy import LazyTables, lazy_tables, run_lazy_greedy
-from jaxcampaign.solvers.repair import complete, fill, inverse_demand, reverse_delete, swap
+from jaxcampaign.solvers.greedy import Greedy, cover_greedily, pack_greedily
+from jaxcampaign.solvers.lazy import LazyTables, lazy_tables
+from jaxcampaign.solvers.repair import fill, reverse_delete, swap
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class LPRounding:
         relaxed = self.relaxation.solve(problem, seconds=clock.left)
         if relaxed is None:
             return Finding(greedy.selection, greedy.multipliers, limit_hit=True)
-        finish = _cover if problem.sense == "min" else _pack
         tables = lazy_tables(problem)
         weightings = _weightings(problem, relaxed)
         found = [Coverage(problem, greedy.selection)]
@@ -59,15 +58,15 @@ class LPRounding:
             for start, weights in itertools.product(starts, weightings):
                 if clock.out:
                     break
-                found.append(finish(problem, start, weights, tables))
+                found.append(_finished(problem, start, weights, tables, clock))
                 bar.update()
-        found.sort(key=lambda coverage: _score(problem, coverage))
+        found.sort(key=lambda coverage: coverage.score)
         swaps = 0
         if problem.sense == "min":
             for coverage in found[: self.polish]:
                 swaps += swap(coverage, clock)
-                reverse_delete(coverage)
-            found.sort(key=lambda coverage: _score(problem, coverage))
+                reverse_delete(coverage, clock)
+            found.sort(key=lambda coverage: coverage.score)
         best = found[0]
         statistics = {
             "candidates": len(found),
@@ -101,7 +100,7 @@ class LPRounding:
 def _weightings(problem: SlotProblem, relaxed: Relaxed) -> list[np.ndarray]:
     if problem.sense == "max":
         return [problem.weight]
-    inverse = inverse_demand(problem)
+    inverse = problem.inverse_demand
     prices = relaxed.multipliers.demand
     if not prices.any():
         return [inverse]
@@ -110,51 +109,16 @@ def _weightings(problem: SlotProblem, relaxed: Relaxed) -> list[np.ndarray]:
     return [np.maximum(prices, floor), inverse]
 
 
-def _cover(
-    problem: SlotProblem, start: np.ndarray, weights: np.ndarray, tables: LazyTables
+def _finished(
+    problem: SlotProblem, start: np.ndarray, weights: np.ndarray, tables: LazyTables, clock: Clock
 ) -> Coverage:
-    coverage = Coverage(problem, start > 0)
-    if not coverage.feasible:
-        order = run_lazy_greedy(
-            problem,
-            tables,
-            coverage,
-            weights=weights,
-            per_cost=True,
-            max_picks=problem.n_slots,
-        )
-        coverage.selection[order] = True
-        coverage.refresh()
-        complete(coverage, weights)
-    reverse_delete(coverage)
-    return coverage
-
-
-def _pack(
-    problem: SlotProblem, start: np.ndarray, weights: np.ndarray, tables: LazyTables
-) -> Coverage:
+    """A rounding made feasible and completed."""
+    if problem.sense == "min":
+        coverage = Coverage(problem, start > 0)
+        cover_greedily(coverage, weights, tables, clock, prune=True)
+        return coverage
     coverage = Coverage(problem)
     taken = np.flatnonzero(start > 0)
     fill(coverage, taken[np.argsort(-start[taken], kind="stable")])
-    limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
-    budget = float(limits.get("budget", np.inf)) - float(problem.cost[coverage.selection].sum())
-    order = run_lazy_greedy(
-        problem,
-        tables,
-        coverage,
-        weights=weights,
-        per_cost="budget" in limits,
-        max_picks=int(limits.get("max_slots", problem.n_slots) - coverage.selection.sum()),
-        budget=budget,
-    )
-    fill(coverage, order)
+    pack_greedily(coverage, tables, per_cost="budget" in problem.rows.names)
     return coverage
-
-
-def _score(problem: SlotProblem, coverage: Coverage) -> float:
-    """Value in the minimised form; what lacks a demand comes last."""
-    if not coverage.feasible:
-        return np.inf
-    if problem.sense == "min":
-        return float(problem.cost[coverage.selection].sum())
-    return -float(problem.weight @ coverage.achieved)

@@ -12,7 +12,10 @@ from jaxcampaign.relaxations.program import solve_program
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.repair import complete, fill, inverse_demand, reverse_delete
+from jaxcampaign.solvers.repair import complete, fill, reverse_delete
+
+# How far the program may overstate a reach before it is corrected: HiGHS' own tolerance.
+_CLAIM_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class MixedInteger:
     The cut relaxation with whole slots overstates what a selection reaches. So after each branch
     and bound the inequalities of its selection are added, where they are violated, and it runs
     again: each round's bound is valid, and the rounds end at the optimum (Nemhauser and
-    Wolsey, 1981).
+    Wolsey, 1981). A selection T that misses a demand is also excluded with all its subsets, by
+    `sum_{s not in T} x_s >= 1`, which influence being monotone allows.
 
     Args:
       time_limit: seconds at most, for everything.
@@ -39,35 +43,41 @@ class MixedInteger:
         limit = Clock.after(self.time_limit)
         clock = limit if limit.end < clock.end else clock
         first = self.warm.search(problem, key=key, clock=clock)
-        best, best_score = first.selection, _score(problem, first.selection)
+        best = Coverage(problem, first.selection)
         users = problem.active_users
         cuts = Cuts.first(users)
         if first.multipliers is not None and len(first.multipliers.cuts):
             cuts = Cuts.join([cuts, first.multipliers.cuts])
-        bound, rounds, done = -np.inf, 0, False
-        while not clock.out and not done:
-            answer = solve_program(problem, users, cuts, integer=True, seconds=clock.left)
+        covers: list[np.ndarray] = []
+        bound, rounds = -np.inf, 0
+        while not clock.out:
+            answer = solve_program(
+                problem, users, cuts, integer=True, covers=covers, seconds=clock.left
+            )
             bound = max(bound, answer.bound)
             rounds += 1
             if answer.x is None or answer.reach is None:
                 break
             chosen = answer.x > 0.5
-            candidate = _made_feasible(problem, chosen)
-            if (score := _score(problem, candidate)) < best_score:
-                best, best_score = candidate, score
-            new = _violated(problem, chosen, users, answer.reach)
-            done = best_score - bound <= self.gap * abs(best_score)
-            # A true answer of a finished search is optimal: nothing is left to cut off.
-            if not len(new):
+            candidate = _made_feasible(problem, chosen, clock)
+            if candidate.score < best.score:
+                best = candidate
+            if best.score - bound <= self.gap * abs(best.score):
                 break
-            cuts = Cuts.join([cuts, new])
+            true = Coverage(problem, chosen)
+            overstated = users[answer.reach > 1 - true.rest[users] + _CLAIM_TOLERANCE]
+            if not len(overstated) and true.feasible:
+                break  # the program's answer is true, and its bound is all that it can prove
+            if not true.feasible:
+                covers.append(chosen)
+            cuts = Cuts.join([cuts, Cuts.at_selection(problem.influence, overstated, chosen)])
         solver_bound = None
         if np.isfinite(bound):
             # The branch and bound works to tolerances: its bound never counts beyond the answer.
-            bound = min(bound, best_score)
+            bound = min(bound, best.score)
             solver_bound = bound if problem.sense == "min" else -bound
         return Finding(
-            best,
+            best.selection,
             first.multipliers,
             solver_bound=solver_bound,
             limit_hit=clock.out,
@@ -75,29 +85,12 @@ class MixedInteger:
         )
 
 
-def _violated(
-    problem: SlotProblem, chosen: np.ndarray, users: np.ndarray, claimed: np.ndarray
-) -> Cuts:
-    """Inequalities at the selection, for users whose reach the program overstates."""
-    reach = 1 - Coverage(problem, chosen).rest[users]
-    return Cuts.at_selection(problem.influence, users[claimed > reach + 1e-7], chosen)
-
-
-def _made_feasible(problem: SlotProblem, chosen: np.ndarray) -> np.ndarray:
+def _made_feasible(problem: SlotProblem, chosen: np.ndarray, clock: Clock) -> Coverage:
     if problem.sense == "max":
         coverage = Coverage(problem)
         fill(coverage, np.flatnonzero(chosen))
-        return coverage.selection
+        return coverage
     coverage = Coverage(problem, chosen)
-    complete(coverage, inverse_demand(problem))
-    reverse_delete(coverage)
-    return coverage.selection
-
-
-def _score(problem: SlotProblem, selection: np.ndarray) -> float:
-    coverage = Coverage(problem, selection)
-    if not coverage.feasible:
-        return np.inf
-    if problem.sense == "min":
-        return float(problem.cost[selection].sum())
-    return -float(problem.weight @ coverage.achieved)
+    complete(coverage, problem.inverse_demand)
+    reverse_delete(coverage, clock)
+    return coverage

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxcampaign.problems import SlotProblem
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE
 from jaxcampaign.solvers.base import Clock
 from jaxcampaign.solvers.coverage import Coverage
-
-
-def inverse_demand(problem: SlotProblem) -> np.ndarray:
-    """Weights 1 / k_j: every product counts in shares of its own demand, float64[L]."""
-    demand = problem.demand
-    return np.where(demand > 0, 1 / np.where(demand > 0, demand, 1.0), 0.0)
 
 
 def complete(coverage: Coverage, weights: np.ndarray) -> None:
@@ -21,24 +15,24 @@ def complete(coverage: Coverage, weights: np.ndarray) -> None:
     The float32 loop leaves at most rounding to do here: every pick looks at all slots. Demands
     that cannot be met are left open.
     """
-    problem = coverage.problem
-    cost = np.maximum(problem.cost, 1e-12 * problem.cost.max(initial=0.0) + 1e-300)
     while not coverage.feasible:
         lacking = np.flatnonzero(coverage.residual > 0)
         weight = np.maximum(weights[lacking], 1e-12)
         gains = np.minimum(coverage.gains(lacking), coverage.residual[lacking]) @ weight
         gains[coverage.selection] = 0
-        best = int(np.argmax(gains / cost))
+        best = int(np.argmax(gains / coverage.problem.divisor))
         if gains[best] <= 0:
             return
         coverage.add(best)
 
 
-def reverse_delete(coverage: Coverage) -> None:
+def reverse_delete(coverage: Coverage, clock: Clock) -> None:
     """Drop slots that no demand needs, the most expensive first, ties by id."""
     chosen = np.flatnonzero(coverage.selection)
     order = chosen[np.argsort(-coverage.problem.cost[chosen], kind="stable")]
     for slot in order:
+        if clock.out:
+            return
         if coverage.spares(coverage.loss(slot)):
             coverage.remove(slot)
 
@@ -88,7 +82,7 @@ def fill(coverage: Coverage, order: np.ndarray) -> None:
     """
     rows = coverage.problem.rows
     use = rows.matrix.toarray()
-    left = rows.upper - use @ coverage.selection
+    left = rows.tolerated(FEASIBILITY_TOLERANCE)[1] - use @ coverage.selection
     order = order[~coverage.selection[order]]
     while len(order):
         order = order[(use[:, order] <= left[:, None]).all(axis=0)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -16,10 +18,16 @@ _ADVICE = {
     "optimal": "proven optimal",
     "feasible": "feasible, with a proven bound",
     "limit": "feasible; a limit was hit: more time may close the gap",
+    "unsolved": "the search ended without a feasible selection: more time may find one",
     "infeasible": "no selection meets every demand: this is the best partial answer",
 }
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["problem", "selection", "certificate", "multipliers"],
+    meta_fields=["status", "solver", "statistics"],
+)
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """An answer to a problem.
@@ -29,7 +37,8 @@ class Solution:
       selection: bool[S].
       certificate: what is true of the selection.
       multipliers: the proof of the bound; None for the trivial one.
-      status: "optimal", "feasible", "limit" (feasible, but a limit was hit) or "infeasible".
+      status: "optimal", "feasible", "limit" (feasible, but a limit was hit), "infeasible" (proven,
+        the certificate says why) or "unsolved" (the search ended without a feasible selection).
       solver: the solver that was used, as text.
       statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
     """

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import jax
 import numpy as np
 
 from jaxcampaign.certificate import (
-    FEASIBILITY_TOLERANCE,
     OPTIMALITY_GAP,
     Certificate,
     certify,
     unreachable,
 )
+from jaxcampaign.errors import InputError
 from jaxcampaign.problems import SlotProblem
 from jaxcampaign.solvers.base import Clock, Solver
 from jaxcampaign.solvers.brute_force import BruteForce
@@ -25,6 +24,8 @@ from jaxcampaign.solvers.solution import Solution
 
 # Largest sizes, in stored pairs, at which branch and bound and the simplex method are the choice.
 _INTEGER_PAIRS = 300
+# Most users for which trying all selections of a dozen slots is quick.
+_BRUTE_USERS = 10_000
 _LINEAR_PAIRS = 400_000
 
 
@@ -50,6 +51,13 @@ def solve(
       too: status "infeasible", the reasons, and the cheapest selection found that meets each demand
       as far as all slots together can.
     """
+    if time_limit is not None and not time_limit > 0:
+        raise InputError(
+            "must be a positive number of seconds",
+            table="time_limit",
+            value=time_limit,
+            remedy="correct it, or leave it out",
+        )
     began = time.monotonic()
     statistics = {}
     if solver is None:
@@ -61,8 +69,6 @@ def solve(
     certificate = certify(
         problem, found.selection, None if reasons else found.multipliers, found.solver_bound
     )
-    if reasons:
-        certificate = replace(certificate, bound=None, solver_bound=None, gap=None)
     statistics |= found.statistics | {"seconds": time.monotonic() - began}
     return Solution(
         problem=problem,
@@ -78,7 +84,7 @@ def solve(
 def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
     """The solver that `solve` takes by default, and why."""
     pairs = problem.influence.n_pairs
-    if problem.n_slots <= 12:
+    if problem.n_slots <= 12 and problem.influence.n_users <= _BRUTE_USERS:
         return BruteForce(), f"{problem.n_slots} slots: all selections can be tried"
     if pairs <= _INTEGER_PAIRS:
         return MixedInteger(), f"{pairs:,} pairs: small enough for branch and bound"
@@ -90,15 +96,12 @@ def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
 def _within_reach(problem: SlotProblem) -> SlotProblem:
     """The same problem with each demand lowered to what all slots together reach."""
     everything = problem.objective.reference(np.ones(problem.n_slots, bool))
-    lowered = np.minimum(problem.demand, everything * (1 - FEASIBILITY_TOLERANCE))
-    leaves, static = problem.tree_flatten()
-    objective, cost, _, weight, rows = leaves
-    return type(problem).tree_unflatten(static, (objective, cost, lowered, weight, rows))
+    return problem.with_demand(np.minimum(problem.demand, everything))
 
 
 def _status(certificate: Certificate, limit_hit: bool) -> str:
     if not certificate.feasible:
-        return "infeasible"
+        return "infeasible" if certificate.reasons else "unsolved"
     if certificate.gap is not None and certificate.gap <= OPTIMALITY_GAP:
         return "optimal"
     return "limit" if limit_hit else "feasible"
