@@ -26,7 +26,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ABOVE = {"__init__", "__main__"}
 # Who may import what is heavy or would start a device, by top-level module.
 ONLY_IN = {
-    "jax": {"influence", "problems", "relaxations", "solvers", "cli"},
+    "jax": {"influence", "problems", "certificate", "relaxations", "solvers", "cli"},
     "cvxpy": {"relaxations"},
     "matplotlib": {"report"},
     "pandera": {"tables"},
