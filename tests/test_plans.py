@@ -131,6 +131,22 @@ def test_a_true_statement_may_be_weaker(common):
     assert common.verify() == 0
 
 
+def test_strict_verification_refuses_a_branch_and_bounds_word(common, capsys):
+    assert main(["verify", str(common.plan), "--strict"]) == 0
+
+    def claim_more(stated):
+        bound = (stated["bound"] + stated["cost"]) / 2
+        stated |= {"bound": bound, "solver_bound": bound, "bound_proof": "branch_and_bound"}
+        stated["gap"] = (stated["cost"] - bound) / stated["cost"]
+
+    common.edit_json("certificate.json", claim_more)
+    common.forge_digests()
+    assert main(["verify", str(common.plan)]) == 0
+    assert "given solver_bound" in capsys.readouterr().out
+    assert main(["verify", str(common.plan), "--strict"]) == 1
+    assert "FAILED  the bound is proven by multipliers" in capsys.readouterr().out
+
+
 def test_the_order_of_chosen_slots_says_nothing(common):
     common.edit_selection(lambda table: table.iloc[::-1])
     common.forge_digests()

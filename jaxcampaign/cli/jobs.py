@@ -143,7 +143,7 @@ def run_synth(options: Synth) -> int:
 def run_verify(options: VerifyOptions) -> int:
     """Recheck a plan and print every claim; 0 only if all hold, else 1."""
     began = time.monotonic()
-    claims = verify_plan(options.folder, inputs_dir=options.inputs)
+    claims = verify_plan(options.folder, inputs_dir=options.inputs, strict=options.strict)
     for claim in claims:
         detail = f" ({claim.detail})" if claim.detail else ""
         print(f"{'ok    ' if claim.holds else 'FAILED'}  {claim.text}{detail}")

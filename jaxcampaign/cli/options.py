@@ -142,10 +142,12 @@ class Verify:
     Attributes:
       folder: What --out named when the plan was made.
       inputs: Folder that holds the input tables now, if they were moved.
+      strict: Refuse a bound that rests on a branch and bound's word, which cannot be rechecked.
     """
 
     folder: tyro.conf.Positional[Path]
     inputs: Path | None = None
+    strict: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
 def with_config(args: list[str]) -> dict[str, Any]:

@@ -48,12 +48,15 @@ class Claim:
     detail: str = ""
 
 
-def verify_plan(folder: str | Path, *, inputs_dir: str | Path | None = None) -> list[Claim]:
+def verify_plan(
+    folder: str | Path, *, inputs_dir: str | Path | None = None, strict: bool = False
+) -> list[Claim]:
     """Recheck every claim of a plan folder.
 
     Args:
       folder: what `--out` named.
       inputs_dir: where the input tables are now, if they were moved; the file names stay.
+      strict: refuse a bound that rests on a branch and bound's word, which cannot be rechecked.
 
     Returns:
       All claims. The plan is verified only if every one holds.
@@ -75,7 +78,11 @@ def verify_plan(folder: str | Path, *, inputs_dir: str | Path | None = None) -> 
     multipliers = plan.multipliers if claims[-1].holds else None
     stated = plan.certificate
     again = certify(problem, selection, multipliers, _finite(stated.get("solver_bound")))
-    return claims + list(_compare(stated, again, int(selection.sum())))
+    claims += _compare(stated, again, int(selection.sum()))
+    if strict:
+        text = "the bound is proven by multipliers, not by a solver's word"
+        claims.append(Claim(text, again.bound_proof != "branch_and_bound"))
+    return claims
 
 
 def _inputs(plan: Plan, inputs_dir: str | Path | None) -> BillboardInputs:
