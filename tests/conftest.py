@@ -1,10 +1,42 @@
-"""Settings that all tests share."""
+"""Settings and fixtures that several test files share."""
+
+from pathlib import Path
 
 import jax
 import pytest
+from desk import Desk
+
+from jaxcampaign.cli import main
 
 
 @pytest.fixture(autouse=True, scope="session")
 def keys_are_used_once():
     with jax.debug_key_reuse(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def city(tmp_path_factory) -> Path:
+    """Tables of a small synthetic city; tests that alter them alter copies."""
+    folder = tmp_path_factory.mktemp("city")
+    sizes = ["--n-users", "150", "--n-boards", "20", "--n-products", "3", "--demand-ratio", "0.03"]
+    assert main(["synth", "city", "--out", str(folder), *sizes]) == 0
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path, capsys, monkeypatch) -> Desk:
+    """Small input tables to try the command line on, without reports."""
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
+    return Desk(tmp_path, capsys)
+
+
+@pytest.fixture
+def no_solver(monkeypatch):
+    """Any solver that runs fails the test."""
+
+    def explode(*args: object, **options: object):
+        raise AssertionError("a solver ran on bad input")
+
+    monkeypatch.setattr("jaxcampaign.cli.jobs.solve", explode)
+    monkeypatch.setattr("jaxcampaign.solvers.Greedy.search", explode)

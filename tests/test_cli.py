@@ -35,21 +35,6 @@ SOLVERS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_setting():
-    """Fixtures of the module compile under the setting that tests run with, and so for them."""
-    with jax.debug_key_reuse(True):
-        yield
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("city")
-    sizes = ["--n-users", "150", "--n-boards", "20", "--n-products", "3", "--demand-ratio", "0.03"]
-    assert main(["synth", "city", "--out", str(folder), *sizes]) == 0
-    return folder
-
-
 @pytest.fixture(scope="module")
 def finished(city, tmp_path_factory) -> Path:
     """A plan with its report."""

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,19 +36,11 @@ def _billboards(inputs: Path, out: Path, *flags: object, tables=CITY_TABLES) -> 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick():
-    """No reports, tables of the same content are read once, and fixtures compile for the tests."""
-    with pytest.MonkeyPatch.context() as patch, jax.debug_key_reuse(True):
+    """No reports, and tables of the same content are read once."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
         patch.setattr("jaxcampaign.plans.verify.load_billboards", loaded)
         yield
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("city")
-    sizes = ["--n-users", "150", "--n-boards", "20", "--n-products", "3", "--demand-ratio", "0.03"]
-    assert main(["synth", "city", "--out", str(folder), *sizes]) == 0
-    return folder
 
 
 @pytest.fixture(scope="module")

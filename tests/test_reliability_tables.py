@@ -12,7 +12,6 @@ from desk import (
     DEMANDS,
     RAW,
     READY,
-    Desk,
     says,
     set_value,
     small_influence,
@@ -20,23 +19,6 @@ from desk import (
 )
 
 import jaxcampaign as jc
-
-
-@pytest.fixture
-def desk(tmp_path, capsys, monkeypatch) -> Desk:
-    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
-    return Desk(tmp_path, capsys)
-
-
-@pytest.fixture
-def no_solver(monkeypatch):
-    """Any solver that runs fails the test."""
-
-    def explode(*args: object, **options: object):
-        raise AssertionError("a solver ran on bad input")
-
-    monkeypatch.setattr("jaxcampaign.cli.jobs.solve", explode)
-    monkeypatch.setattr("jaxcampaign.solvers.Greedy.search", explode)
 
 
 @pytest.mark.usefixtures("no_solver")
