@@ -51,14 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parsed(args: list[str]) -> Any:
+    style = (tyro.conf.FlagCreatePairsOff,)  # --json alone, no --no-json beside it
     config = with_config(args) if args[:1] == ["billboards"] else {}
     if not config:
-        return tyro.cli(_Command, args=args, prog="jaxcampaign", description=_DESCRIPTION)
+        return tyro.cli(
+            _Command, args=args, prog="jaxcampaign", description=_DESCRIPTION, config=style
+        )
     values = {f.name: config.get(f.name, f.default) for f in fields(Billboards)}
     if "out" not in config:
         values["out"] = tyro.MISSING
     return tyro.cli(
-        Billboards, args=args[1:], prog="jaxcampaign billboards", default=Billboards(**values)
+        Billboards,
+        args=args[1:],
+        prog="jaxcampaign billboards",
+        default=Billboards(**values),
+        config=style,
     )
 
 

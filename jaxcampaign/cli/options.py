@@ -27,8 +27,8 @@ SolverName = Literal[
 Device = Literal["auto", "cpu", "gpu"]
 
 
-@dataclass(frozen=True)
-class Billboards:
+@dataclass(frozen=True, kw_only=True)
+class Billboards(BillboardInputs):
     """Choose billboard slots: least cost for given demands, or most influence for a budget.
 
     Files are CSV or Parquet by suffix. Exit status: 0 done, 2 bad input, 3 infeasible,
@@ -36,49 +36,19 @@ class Billboards:
 
     Attributes:
       out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json.
-      problem: common is least cost for given demands; budgeted is most influence for a budget.
-      checkins: Trajectories: user_id, time, lat, lon.
-      billboards: Inventory: board_id, lat, lon, size, [cost], [time_zone].
-      pairs: Ready-made slot_id, user_id, prob, instead of trajectories and inventory.
-      slots: Table slot_id, board_id, start_min, end_min, cost; goes with pairs.
-      audiences: Table product_id, user_id.
-      demands: Table product_id, demand, [weight].
-      budget: Most money to spend (budgeted).
-      max_slots: Most slots to buy (budgeted).
       solver: How to search; auto chooses by size and says which.
-      radius_m: Metres within which a board is seen.
-      slot_minutes: Length of a slot.
-      clock: Time of day of the slots.
-      link: From panel size and visits to a probability.
-      clip: Take probabilities above 1 in pairs as 1 instead of refusing them.
       time_limit: Seconds for the search.
-      seed: Seed of everything that is random.
       device: Where kernels run; a device that is not there is refused.
       config: TOML file of these options by name (radius_m = 100); given flags win.
       json: Print certificate.json, and nothing else, to standard output.
     """
 
     out: Path
-    problem: Literal["common", "budgeted"] = "common"
-    checkins: Path | None = None
-    billboards: Path | None = None
-    pairs: Path | None = None
-    slots: Path | None = None
-    audiences: Path | None = None
-    demands: Path | None = None
-    budget: float | None = None
-    max_slots: int | None = None
     solver: SolverName = "auto"
-    radius_m: float = 100.0
-    slot_minutes: int = 5
-    clock: Literal["utc", "local"] = "utc"
-    link: Literal["size-ratio", "independent-exposures", "proportional-hits"] = "size-ratio"
-    clip: tyro.conf.FlagCreatePairsOff[bool] = False
     time_limit: float | None = None
-    seed: int = 0
     device: Device = "auto"
     config: Path | None = None
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    json: bool = False
 
     def inputs(self) -> BillboardInputs:
         """The options that define the problem."""
@@ -147,7 +117,7 @@ class Verify:
 
     folder: tyro.conf.Positional[Path]
     inputs: Path | None = None
-    strict: tyro.conf.FlagCreatePairsOff[bool] = False
+    strict: bool = False
 
 
 def with_config(args: list[str]) -> dict[str, Any]:

@@ -40,21 +40,21 @@ class BillboardInputs:
     """Everything that defines a billboard problem: files and parameters.
 
     Attributes:
-      problem: "common" (least cost for given demands) or "budgeted" (most influence).
-      checkins: file of trajectories; with `billboards`.
-      billboards: file of the inventory.
-      pairs: file of ready-made slot-user probabilities; with `slots`, instead of trajectories.
-      slots: file of slots.
-      audiences: file of product_id, user_id; without it (budgeted only) every user counts once.
-      demands: file of product_id, demand, [weight].
-      budget: most money to spend (budgeted).
-      max_slots: most slots to buy (budgeted).
-      radius_m: metres within which a board is seen.
-      slot_minutes: length of a slot.
-      clock: "utc" or "local" time of day.
-      link: from panel size and visits to a probability.
-      clip: take probabilities above 1 in `pairs` as 1.
-      seed: seed of slot costs where billboards have none.
+      problem: Least cost for given demands (common), or most influence for a limit (budgeted).
+      checkins: Trajectories: user_id, time, lat, lon; with billboards.
+      billboards: Inventory: board_id, lat, lon, size, [cost], [time_zone].
+      pairs: Ready-made slot_id, user_id, prob, instead of trajectories and inventory.
+      slots: Table slot_id, board_id, start_min, end_min, cost; goes with pairs.
+      audiences: Table product_id, user_id; without it (budgeted only) every user counts once.
+      demands: Table product_id, demand, [weight].
+      budget: Most money to spend (budgeted).
+      max_slots: Most slots to buy (budgeted).
+      radius_m: Metres within which a board is seen.
+      slot_minutes: Length of a slot.
+      clock: Time of day of the slots.
+      link: From panel size and visits to a probability.
+      clip: Take probabilities above 1 in pairs as 1 instead of refusing them.
+      seed: Seed of everything that is random.
     """
 
     problem: Literal["common", "budgeted"] = "common"
