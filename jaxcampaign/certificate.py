@@ -104,8 +104,8 @@ def certify(
       ValueError: the selection has the wrong length, or a multiplier is negative.
     """
     selection = np.asarray(selection)
-    if selection.shape != (problem.n_slots,) or selection.dtype != bool:
-        raise ValueError(f"selection must be bool[{problem.n_slots}], one entry per slot")
+    if selection.shape != (problem.n_items,) or selection.dtype != bool:
+        raise ValueError(f"selection must be bool[{problem.n_items}], one entry per slot")
     achieved = problem.objective.reference(selection)
     cost = math.fsum(problem.cost[selection])
     value = problem.value(achieved, cost)
@@ -160,7 +160,7 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
     Influence is monotone, so for a problem without rows this is exact: it has a feasible
     selection if and only if the result is empty.
     """
-    everything = problem.objective.reference(np.ones(problem.n_slots, bool))
+    everything = problem.objective.reference(np.ones(problem.n_items, bool))
     short = problem.demand - everything
     return tuple(
         f"product {problem.product_ids[j]}: demand {problem.demand[j]:g}, but all slots together "

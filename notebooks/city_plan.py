@@ -161,7 +161,7 @@ for _ in range(100):
 # short, by how much, and the best that can be done.
 
 # %%
-everything = problem.objective.reference(np.ones(problem.n_slots))
+everything = problem.objective.reference(np.ones(problem.n_items))
 greedy_demand = dict(zip(products, 1.2 * everything, strict=True))
 partial = jc.solve(
     jc.CommonSlots(influence, city.audiences, None, {products[0]: greedy_demand[products[0]]})

@@ -174,7 +174,7 @@ def random_problem(seed: int) -> SlotProblem:
 
 def optimum(problem: SlotProblem) -> float | None:
     """The optimum by enumeration, written without the package's solvers or reach."""
-    n = problem.n_slots
+    n = problem.n_items
     prob = problem.influence.matrix.toarray()
     audience = problem.objective.audience.toarray()
     best = None

@@ -15,7 +15,7 @@ from jaxcampaign.relaxations.separation import violated_prefix_cuts
 
 
 def _random_cuts(problem, rng, n=6):
-    n_users, n_slots = problem.influence.n_users, problem.n_slots
+    n_users, n_slots = problem.influence.n_users, problem.n_items
     sets = [rng.choice(n_slots, rng.integers(0, n_slots), replace=False) for _ in range(n)]
     start = np.concatenate([[0], np.cumsum([len(s) for s in sets])])
     slot = np.concatenate([np.asarray(s, np.int32) for s in sets]).astype(np.int32)
@@ -34,7 +34,7 @@ def test_every_cut_is_valid_and_tight_at_its_set(seed):
     cuts = _random_cuts(problem, rng)
     intercept, slope = cuts.coefficients(problem.influence)
     miss = 1 - problem.influence.matrix.toarray()
-    for x in _all_selections(problem.n_slots):
+    for x in _all_selections(problem.n_items):
         reach = 1 - np.prod(np.where(x[:, None], miss, 1), axis=0)
         limit = intercept + slope @ x
         assert (reach[cuts.user] <= limit + 1e-12).all()
@@ -120,7 +120,7 @@ def test_linear_relaxation_bounds_and_beats_the_closed_form(seed):
     if best is None:
         return
     relaxed = jc.LinearRelaxation().solve(problem)
-    closed, _ = jc.prefix_bound(problem, [np.ones(problem.n_slots, bool)])
+    closed, _ = jc.prefix_bound(problem, [np.ones(problem.n_items, bool)])
     assert relaxed.bound == jc.lagrangian_bound(problem, relaxed.multipliers)
     slack = 1e-6 * max(abs(best), 1)
     if problem.sense == "min":
@@ -171,9 +171,9 @@ def test_certificate_states_both_bounds_and_which_is_which():
 def test_certify_refuses_a_selection_of_another_problem():
     problem = random_problem(0)
     with pytest.raises(ValueError, match="bool"):
-        jc.certify(problem, np.ones(problem.n_slots + 1, bool))
+        jc.certify(problem, np.ones(problem.n_items + 1, bool))
     with pytest.raises(ValueError, match="bool"):
-        jc.certify(problem, np.ones(problem.n_slots))
+        jc.certify(problem, np.ones(problem.n_items))
 
 
 def test_relative_gap_is_that_of_branch_and_bound():

@@ -97,7 +97,7 @@ def test_value_is_differentiable_like_finite_differences():
 
 def test_jit_changes_nothing_and_similar_sizes_share_programs():
     problem, _, _, rng = _instance(2)
-    x = rng.random(problem.n_slots) < 0.5
+    x = rng.random(problem.n_items) < 0.5
     compiled = problem.objective.value(x)
     with jax.disable_jit():
         np.testing.assert_allclose(problem.objective.value(x), compiled, rtol=1e-6)
@@ -119,7 +119,7 @@ def test_jit_changes_nothing_and_similar_sizes_share_programs():
 
 def test_pytrees_flatten_and_rebuild():
     problem, _, _, rng = _instance(4)
-    x = rng.random(problem.n_slots) < 0.5
+    x = rng.random(problem.n_items) < 0.5
     leaves, tree = jax.tree_util.tree_flatten(problem)
     again = jax.tree_util.tree_unflatten(tree, leaves)
     np.testing.assert_array_equal(again.objective.value(x), problem.objective.value(x))

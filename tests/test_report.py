@@ -83,7 +83,7 @@ def city(n_products, *, seed=0, first_product=None, located=False):
 
 def answered(problem, chosen, *, solver_bound=None, status=None):
     """A solution with the given slots, certified but not searched for."""
-    selection = np.zeros(problem.n_slots, bool)
+    selection = np.zeros(problem.n_items, bool)
     selection[chosen] = True
     certificate = certify(problem, selection, solver_bound=solver_bound)
     status = status or ("feasible" if certificate.feasible else "infeasible")

@@ -150,7 +150,7 @@ def test_mixed_integer_is_exact_where_a_demand_is_missed_by_next_to_nothing(seed
 def test_a_search_that_ends_empty_handed_is_not_called_infeasible():
     class Idle:
         def search(self, problem, *, key, clock):
-            return jc.Finding(np.zeros(problem.n_slots, bool))
+            return jc.Finding(np.zeros(problem.n_items, bool))
 
     found = jc.solve(CASES[0].make(), Idle())
     assert found.status == "unsolved"

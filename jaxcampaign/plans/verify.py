@@ -117,7 +117,7 @@ def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Cl
 
 
 def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    mask = np.zeros(problem.n_slots, bool)
+    mask = np.zeros(problem.n_items, bool)
     lacking = [name for name in (*_SLOT_COLUMNS, "cost", "influence") if name not in table]
     if lacking:
         return mask, f"selection.csv has no column {lacking[0]}"

@@ -66,8 +66,8 @@ class SlotProblem:
         return self.objective.influence
 
     @property
-    def n_slots(self) -> int:
-        """Number of slots, S."""
+    def n_items(self) -> int:
+        """Number of things to choose from: slots, S; for disjoint sets (slot, product) pairs."""
         return self.influence.n_slots
 
     @property

@@ -25,7 +25,7 @@ def prefix_bound(
     Returns:
       The bound and the multipliers that prove it.
     """
-    empty = np.zeros(problem.n_slots, bool)
+    empty = np.zeros(problem.n_items, bool)
     best: tuple[float, Multipliers] | None = None
     for selection in [empty, *selections]:
         for multipliers in _proofs(problem, selection):

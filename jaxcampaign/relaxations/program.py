@@ -64,7 +64,7 @@ def solve_program(
 
     # HiGHS' tolerances are absolute: costs are scaled to be about 1 each.
     scale = _typical(np.concatenate([problem.item_cost, problem.user_value]))
-    x = cp.Variable(problem.n_slots, boolean=True) if integer else _unit(problem.n_slots)
+    x = cp.Variable(problem.n_items, boolean=True) if integer else _unit(problem.n_items)
     y = _unit(len(users))
     demanded = np.flatnonzero(problem.demand > 0)
     rows = problem.rows

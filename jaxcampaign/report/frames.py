@@ -54,7 +54,7 @@ def product_frame(solution: Solution) -> pd.DataFrame:
     problem = solution.problem
     frame = solution.per_product()
     frame["share"] = frame["achieved"] / frame["demand"].where(frame["demand"] > 0)
-    frame["attainable"] = problem.objective.reference(np.ones(problem.n_slots, bool))
+    frame["attainable"] = problem.objective.reference(np.ones(problem.n_items, bool))
     frame["weight"] = problem.weight
     by, rising = ("share", True) if problem.sense == "min" else ("achieved", False)
     return frame.sort_values(by, ascending=rising, kind="stable", ignore_index=True)

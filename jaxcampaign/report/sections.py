@@ -63,7 +63,7 @@ def key_figures(solution: Solution) -> Markup:
     used, offered = len(np.unique(boards[solution.selection])), len(np.unique(boards))
     reached = reach_reference(problem.influence, solution.selection).sum()
     cards = [
-        _card("Slots", f"{solution.selection.sum():,}", f"of {problem.n_slots:,} on offer"),
+        _card("Slots", f"{solution.selection.sum():,}", f"of {problem.n_items:,} on offer"),
         _card("Boards", f"{used:,}", f"of {offered:,}"),
         _card("Cost", number(c.cost), _limits(solution)),
     ]

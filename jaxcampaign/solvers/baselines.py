@@ -41,7 +41,7 @@ class RandomAllocation:
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Select; the key is consumed."""
         del clock
-        return _in_order(problem, np.asarray(jax.random.permutation(key, problem.n_slots)))
+        return _in_order(problem, np.asarray(jax.random.permutation(key, problem.n_items)))
 
 
 def _in_order(problem: SlotProblem, order: np.ndarray) -> Finding:
@@ -58,7 +58,7 @@ def _shortest_prefix(problem: SlotProblem, order: np.ndarray) -> int:
     """Number of slots needed: influence is monotone, so a binary search finds it."""
 
     def enough(count: int) -> bool:
-        mask = np.zeros(problem.n_slots, bool)
+        mask = np.zeros(problem.n_items, bool)
         mask[order[:count]] = True
         return Coverage(problem, mask).feasible
 

@@ -33,7 +33,7 @@ class BruteForce:
           InputError: the problem has more than `max_slots` slots.
         """
         del key, clock
-        n = problem.n_slots
+        n = problem.n_items
         if n > self.max_slots:
             raise InputError(
                 f"has {n} slots, and trying all selections is limited to {self.max_slots}",

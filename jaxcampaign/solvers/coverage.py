@@ -24,7 +24,7 @@ class Coverage:
         matrix = problem.influence.matrix
         self._start, self._user, self._prob = matrix.indptr, matrix.indices, matrix.data
         self._interest = problem.objective.interest
-        self.selection = np.zeros(problem.n_slots, bool)
+        self.selection = np.zeros(problem.n_items, bool)
         if selection is not None:
             self.selection |= selection
         self.refresh()

@@ -71,11 +71,11 @@ class StochasticGreedy:
         covering = problem.sense == "min"
         weights = problem.inverse_demand if covering else problem.weight
         per_cost = covering or "budget" in problem.rows.names
-        cost = problem.divisor if per_cost else np.ones(problem.n_slots)
+        cost = problem.divisor if per_cost else np.ones(problem.n_items)
         size = self._sample_size(problem)
         use = problem.rows.matrix.toarray()
         left = problem.rows.tolerated(FEASIBILITY_TOLERANCE)[1]
-        pool = np.arange(problem.n_slots)
+        pool = np.arange(problem.n_items)
         while len(pool) and not clock.out and not (covering and coverage.feasible):
             pool = pool[(use[:, pool] <= left[:, None]).all(axis=0)]
             sample = np.sort(rng.choice(pool, min(size, len(pool)), replace=False))
@@ -113,8 +113,8 @@ class StochasticGreedy:
                 @ np.asarray(problem.influence.matrix.mean(axis=0)).ravel()
             )
             picks = float(np.max(problem.demand / np.maximum(supply, 1e-300)))
-        picks = min(max(picks, 1.0), problem.n_slots)
-        return max(1, math.ceil(problem.n_slots / picks * math.log(1 / self.epsilon)))
+        picks = min(max(picks, 1.0), problem.n_items)
+        return max(1, math.ceil(problem.n_items / picks * math.log(1 / self.epsilon)))
 
 
 def cover_greedily(
@@ -124,7 +124,7 @@ def cover_greedily(
     problem, before = coverage.problem, int(coverage.selection.sum())
     if not coverage.feasible:
         order = run_lazy_greedy(
-            problem, tables, coverage, weights=weights, per_cost=True, max_picks=problem.n_slots
+            problem, tables, coverage, weights=weights, per_cost=True, max_picks=problem.n_items
         )
         coverage.selection[order] = True
         coverage.refresh()
@@ -140,7 +140,7 @@ def pack_greedily(coverage: Coverage, tables: LazyTables, *, per_cost: bool) -> 
     problem = coverage.problem
     limits = dict(zip(problem.rows.names, problem.rows.upper, strict=True))
     spent = float(problem.cost[coverage.selection].sum())
-    room = limits.get("max_slots", problem.n_slots) - coverage.selection.sum()
+    room = limits.get("max_slots", problem.n_items) - coverage.selection.sum()
     order = run_lazy_greedy(
         problem,
         tables,
@@ -176,7 +176,7 @@ def _pack(problem: SlotProblem, clock: Clock) -> Finding:
     for per_cost in (False, True) if "budget" in problem.rows.names else (False,):
         found.append(Coverage(problem))
         order = pack_greedily(found[-1], tables, per_cost=per_cost)
-        prefixes += [_prefix(order, share, problem.n_slots) for share in (0.25, 0.5, 0.75, 1.0)]
+        prefixes += [_prefix(order, share, problem.n_items) for share in (0.25, 0.5, 0.75, 1.0)]
     best = min(found, key=lambda coverage: coverage.score)
     _, multipliers = prefix_bound(problem, prefixes)
     picks = int(best.selection.sum())

@@ -122,7 +122,7 @@ def run_lazy_greedy(
     Returns:
       int[.], the slots in the order picked. Ties go to the lower slot.
     """
-    n_slots = problem.n_slots
+    n_slots = problem.n_items
     if problem.sense == "min":
         residual, noise = coverage.residual, _NOISE * problem.demand
     else:
@@ -173,7 +173,7 @@ def _blocks(problem: SlotProblem, first: np.ndarray) -> tuple[np.ndarray, np.nda
       member int32[B', 128], padded with the number of padded slots; width class int32[B'].
     """
     degree = np.diff(problem.influence.matrix.indptr)
-    pad = bucket(problem.n_slots)
+    pad = bucket(problem.n_items)
     parts, classes = [], []
     of_class = np.searchsorted(_WIDTHS[:-1], degree)
     for i, rows in enumerate(_ROWS):

@@ -81,7 +81,7 @@ class Solution:
         c = self.certificate
         facts = {
             "status": f"{self.status} ({_ADVICE[self.status]})",
-            "slots": f"{int(self.selection.sum()):,} of {self.problem.n_slots:,}",
+            "slots": f"{int(self.selection.sum()):,} of {self.problem.n_items:,}",
             "cost": f"{c.cost:,.6g}",
         }
         if c.sense == "max":

@@ -84,8 +84,8 @@ def solve(
 def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
     """The solver that `solve` takes by default, and why."""
     pairs = problem.influence.n_pairs
-    if problem.n_slots <= 12 and problem.influence.n_users <= _BRUTE_USERS:
-        return BruteForce(), f"{problem.n_slots} slots: all selections can be tried"
+    if problem.n_items <= 12 and problem.influence.n_users <= _BRUTE_USERS:
+        return BruteForce(), f"{problem.n_items} slots: all selections can be tried"
     if pairs <= _INTEGER_PAIRS:
         return MixedInteger(), f"{pairs:,} pairs: small enough for branch and bound"
     if pairs <= _LINEAR_PAIRS:
@@ -95,7 +95,7 @@ def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
 
 def _within_reach(problem: SlotProblem) -> SlotProblem:
     """The same problem with each demand lowered to what all slots together reach."""
-    everything = problem.objective.reference(np.ones(problem.n_slots, bool))
+    everything = problem.objective.reference(np.ones(problem.n_items, bool))
     return problem.with_demand(np.minimum(problem.demand, everything))
 
 
