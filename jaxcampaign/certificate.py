@@ -17,8 +17,9 @@ import numpy as np
 from jaxcampaign.problems import (
     FEASIBILITY_TOLERANCE,
     Multipliers,
+    Proof,
     SlotProblem,
-    lagrangian_bound,
+    proven_bound,
 )
 
 # A plan may call itself optimal up to this gap.
@@ -38,7 +39,7 @@ class Certificate:
     """Facts about a selection, each recomputed in float64.
 
     Attributes:
-      problem: name of the problem ("common", "budgeted").
+      problem: name of the problem ("common", "disjoint", "budgeted").
       sense: "min" or "max".
       feasible: every demand and every row is met, to `FEASIBILITY_TOLERANCE` of its size.
       cost: what the selection costs.
@@ -89,7 +90,7 @@ class Certificate:
 def certify(
     problem: SlotProblem,
     selection: np.ndarray,
-    multipliers: Multipliers | None = None,
+    multipliers: Proof | None = None,
     solver_bound: float | None = None,
 ) -> Certificate:
     """Recompute everything that is claimed of a selection.
@@ -114,13 +115,15 @@ def certify(
     feasible = not violations and not short.any()
 
     reasons = unreachable(problem)
+    if not reasons and not feasible and multipliers is not None:
+        reasons = refuted(problem, multipliers, achieved)
     rechecked = bound = gap = None
     if reasons:
         solver_bound = None
     else:
         rechecked = trivial = _trivial(problem)
         if multipliers is not None:
-            rechecked = _better(problem.sense, trivial, lagrangian_bound(problem, multipliers))
+            rechecked = _better(problem.sense, trivial, proven_bound(problem, multipliers))
         # Differences below this are rounding, whatever the multipliers are.
         negligible = FEASIBILITY_TOLERANCE * max(abs(value), abs(trivial))
         if solver_bound is not None and feasible and abs(solver_bound - value) <= negligible:
@@ -158,7 +161,7 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
     """One sentence for each demand that all slots together cannot meet.
 
     Influence is monotone, so for a problem without rows this is exact: it has a feasible
-    selection if and only if the result is empty.
+    selection if and only if the result is empty. With rows it is necessary; `refuted` goes further.
     """
     everything = problem.objective.reference(np.ones(problem.n_items, bool))
     short = problem.demand - everything
@@ -166,6 +169,45 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
         f"product {problem.product_ids[j]}: demand {problem.demand[j]:g}, but all slots together "
         f"reach {everything[j]:g}, short by {short[j]:g}; lower the demand, or add slots"
         for j in np.flatnonzero(everything < problem.required)
+    )
+
+
+def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> tuple[str, ...]:
+    """Why no selection meets every demand and limit, if the multipliers prove that; else empty.
+
+    Without costs the least cost of a feasible selection is 0. Multipliers whose bound on it is
+    above 0 prove that there is none (Farkas, 1902): weighted by them, demands need more than can be
+    had.
+
+    Args:
+      problem: what is asked.
+      multipliers: what may be a proof.
+      achieved: float64[L], influence of a selection that misses demands: they are named as well.
+
+    Raises:
+      ValueError: a multiplier is negative, not finite, or too large to evaluate.
+    """
+    if problem.sense != "min":
+        return ()
+    excess = proven_bound(problem.without_cost(), multipliers)
+    if excess <= 0:
+        return ()
+    asked = "the demands cannot all be met within the limits"
+    if isinstance(multipliers, Multipliers) and multipliers.demand.any():
+        need = float(multipliers.demand @ problem.required)
+        count = int((multipliers.demand > 0).sum())
+        asked += (
+            f": weighted by the stored multipliers, those of {count:,} of "
+            f"{len(problem.demand):,} products need {need:g}, and at most {need - excess:g} can be "
+            "had"
+        )
+    return (
+        asked,
+        *(
+            f"product {problem.product_ids[j]}: this answer has {achieved[j]:g} of "
+            f"{problem.demand[j]:g}, short by {problem.demand[j] - achieved[j]:g}"
+            for j in np.flatnonzero(achieved < problem.required)
+        ),
     )
 
 

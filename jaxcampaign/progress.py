@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 
-def progress(total: int, text: str, unit: str) -> Any:
+def progress(total: int | None, text: str, unit: str) -> Any:
     """A `tqdm` bar that shows after a moment and leaves nothing behind; for a `with` block."""
     from tqdm.auto import tqdm  # slow to import in notebooks
 

@@ -14,12 +14,15 @@ from jaxcampaign.problems import Cuts, Multipliers
 from jaxcampaign.relaxations.separation import violated_prefix_cuts
 
 
-def _random_cuts(problem, rng, n=6):
+def _random_cuts(problem, rng, n=6, sloped=False):
     n_users, n_slots = problem.influence.n_users, problem.n_items
     sets = [rng.choice(n_slots, rng.integers(0, n_slots), replace=False) for _ in range(n)]
     start = np.concatenate([[0], np.cumsum([len(s) for s in sets])])
     slot = np.concatenate([np.asarray(s, np.int32) for s in sets]).astype(np.int32)
-    return Cuts(rng.integers(0, n_users, n).astype(np.int32), start, slot)
+    slope = np.zeros(len(slot))
+    if sloped:
+        slope = rng.random(len(slot)) * rng.choice([0, 0.3, 1, 3], len(slot))
+    return Cuts(rng.integers(0, n_users, n).astype(np.int32), start, slot, slope)
 
 
 def _all_selections(n):
@@ -43,6 +46,23 @@ def test_every_cut_is_valid_and_tight_at_its_set(seed):
                 assert limit[r] == pytest.approx(reach[cuts.user[r]], abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_every_cut_with_slopes_is_valid_and_touches_a_selection(seed):
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed)
+    cuts = _random_cuts(problem, rng, sloped=True)
+    intercept, slope = cuts.coefficients(problem.influence)
+    miss = 1 - problem.influence.matrix.toarray()
+    masks = _all_selections(problem.n_items)
+    reach = np.array([1 - np.prod(np.where(x[:, None], miss, 1), axis=0) for x in masks])
+    slack = intercept + masks @ slope.T - reach[:, cuts.user]
+    assert slack.min() >= 0 or not cuts.sloped[slack.min(axis=0) < 0].any()
+    assert slack.min() > -1e-12
+    # h is as small as it can be: some set of members alone is met with equality.
+    assert slack.min(axis=0) == pytest.approx(np.zeros(len(cuts)), abs=1e-12)
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10**6))
 def test_any_multipliers_give_a_valid_bound(seed):
@@ -51,7 +71,7 @@ def test_any_multipliers_give_a_valid_bound(seed):
     best = optimum(problem)
     if best is None:
         return
-    cuts = _random_cuts(problem, rng)
+    cuts = _random_cuts(problem, rng, sloped=bool(seed % 2))
     scale = 10.0 ** rng.integers(-3, 3)
     multipliers = Multipliers(
         scale * rng.random(len(problem.demand)),

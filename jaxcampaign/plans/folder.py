@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ import pandas as pd
 
 from jaxcampaign.certificate import Certificate
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import Cuts, Multipliers, SlotProblem
+from jaxcampaign.plans.proof import proof_bytes, proof_from_bytes
+from jaxcampaign.problems import Proof, SlotProblem
 from jaxcampaign.tables import replacing, write_table
 
-_PROOF_ARRAYS = ("demand", "row_upper", "row_lower", "cut", "cut_user", "cut_start", "cut_slot")
 _HASHED = ("selection.csv", "certificate.json", "proof.npz")
 
 
@@ -33,7 +32,7 @@ class Answer(Protocol):
     @property
     def certificate(self) -> Certificate: ...  # noqa: D102
     @property
-    def multipliers(self) -> Multipliers | None: ...  # noqa: D102
+    def multipliers(self) -> Proof | None: ...  # noqa: D102
     @property
     def status(self) -> str: ...  # noqa: D102
     @property
@@ -55,7 +54,7 @@ class Plan:
 
     selection: pd.DataFrame
     certificate: dict[str, Any]
-    multipliers: Multipliers | None
+    multipliers: Proof | None
     order: str
     run: dict[str, Any]
 
@@ -125,7 +124,7 @@ def write_plan(answer: Answer, folder: Path, run: dict[str, Any]) -> dict[str, A
         write_table(answer.table(), made / "selection.csv")
         _write_json(record, made / "certificate.json")
         with replacing(made / "proof.npz") as file:
-            file.write(_proof_bytes(answer))
+            file.write(proof_bytes(order_digest(answer.problem), answer.multipliers))
         digests = {name: file_digest(made / name) for name in _HASHED}
         _write_json(run | {"sha256": digests}, made / "run.json")
         for name in (*_HASHED, "run.json"):
@@ -165,18 +164,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _proof_bytes(answer: Answer) -> bytes:
-    arrays: dict[str, np.ndarray] = {"order": np.array(order_digest(answer.problem))}
-    m = answer.multipliers
-    if m is not None:
-        m = m.clipped()
-        values = (m.demand, m.row_upper, m.row_lower, m.cut, m.cuts.user, m.cuts.start, m.cuts.slot)
-        arrays |= dict(zip(_PROOF_ARRAYS, values, strict=True))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
 def _read_selection(path: Path) -> pd.DataFrame:
     _check_present(path)
     try:
@@ -185,29 +172,12 @@ def _read_selection(path: Path) -> pd.DataFrame:
         raise _unreadable(path, "CSV", fault) from fault
 
 
-def _read_proof(path: Path) -> tuple[Multipliers | None, str]:
+def _read_proof(path: Path) -> tuple[Proof | None, str]:
     _check_present(path)
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-        order = str(arrays.pop("order"))
-        if not arrays:
-            return None, order
-        kinds = ["f"] * 4 + ["iu"] * 3
-        parts = [
-            _vector(arrays[name], kind) for name, kind in zip(_PROOF_ARRAYS, kinds, strict=True)
-        ]
-    except Exception as fault:  # damage may show in zipfile, zlib, lzma, struct or NumPy
+        return proof_from_bytes(path.read_bytes())
+    except Exception as fault:  # damage may show anywhere below
         raise _unreadable(path, "a proof", fault) from fault
-    demand, upper, lower, cut, user, start, slot = parts
-    return Multipliers(demand, upper, lower, cut, Cuts(user, start, slot)), order
-
-
-def _vector(array: np.ndarray, kind: str) -> np.ndarray:
-    if array.ndim != 1 or array.dtype.kind not in kind:
-        raise ValueError(f"found {array.dtype} of shape {array.shape}")
-    # Unsigned indices would wrap when subtracted.
-    return array.astype(np.float64 if kind == "f" else np.int64)
 
 
 def _write_json(record: dict[str, Any], path: Path) -> None:

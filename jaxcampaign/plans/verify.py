@@ -26,7 +26,8 @@ from jaxcampaign.plans.folder import (
     read_plan,
     violations,
 )
-from jaxcampaign.problems import Multipliers, SlotProblem, lagrangian_bound
+from jaxcampaign.plans.proof import malformed
+from jaxcampaign.problems import SlotProblem
 
 # Two float64 evaluations of the same sum on different machines agree to this share of it.
 _TOLERANCE = 1e-9
@@ -153,42 +154,9 @@ def _first_other(table: pd.DataFrame, name: str, known: np.ndarray, same: np.nda
 def _proof_claims(problem: SlotProblem, plan: Plan) -> Iterator[Claim]:
     same = plan.order == order_digest(problem)
     yield Claim("the proof belongs to these tables", same, "" if same else "it numbers other ids")
-    faults = "" if plan.multipliers is None else _malformed(problem, plan.multipliers)
+    faults = "" if plan.multipliers is None else malformed(problem, plan.multipliers)
     text = "the multipliers are finite, non-negative and refer to this problem"
     yield Claim(text, same and not faults, faults)
-
-
-def _malformed(problem: SlotProblem, m: Multipliers) -> str:
-    influence, cuts = problem.influence, m.cuts
-    shapes = {
-        "demand": (m.demand.shape, (len(problem.demand),)),
-        "row_upper": (m.row_upper.shape, (len(problem.rows),)),
-        "row_lower": (m.row_lower.shape, (len(problem.rows),)),
-        "cut": (m.cut.shape, cuts.user.shape),
-        "cut_start": (cuts.start.shape, (len(cuts.user) + 1,)),
-    }
-    for name, (found, needed) in shapes.items():
-        if found != needed:
-            return f"{name} has shape {found}, not {needed}"
-    for name, values in (
-        ("demand", m.demand),
-        ("row_upper", m.row_upper),
-        ("row_lower", m.row_lower),
-        ("cut", m.cut),
-    ):
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            return f"{name} is negative or not finite"
-    bounds = [(cuts.user, influence.n_users), (cuts.slot, influence.n_slots)]
-    if any(len(index) and (index.min() < 0 or index.max() >= n) for index, n in bounds):
-        return "an inequality refers to a user or slot that does not exist"
-    steps = np.diff(cuts.start)
-    if cuts.start[0] != 0 or (steps < 0).any() or cuts.start[-1] != len(cuts.slot):
-        return "the inequalities' sets are not well formed"
-    try:
-        lagrangian_bound(problem, m)
-    except ValueError as fault:
-        return str(fault)
-    return ""
 
 
 def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Iterator[Claim]:

@@ -1,4 +1,4 @@
-"""The linear relaxation with Nemhauser-Wolsey inequalities, tightened in rounds."""
+"""The linear relaxation, tightened by inequalities in rounds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import numpy as np
 
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations.program import solve_program
+from jaxcampaign.relaxations.hull import violated_hull_cuts
+from jaxcampaign.relaxations.rounding import violated_rounded_rows
 from jaxcampaign.relaxations.separation import violated_prefix_cuts
+from jaxcampaign.relaxations.simplex import CutProgram, Vertex
+
+# Progress is judged over so many rounds: single ones may gain nothing.
+_PATIENCE = 6
+# Vertices in a row that an inequality may be without a price before it is dropped.
+_IDLE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +39,25 @@ class Relaxed:
 
 @dataclass(frozen=True)
 class LinearRelaxation:
-    """LP relaxation of a slot problem, with cuts separated at the fractional point in rounds.
+    """LP relaxation of a slot problem, with inequalities separated at the vertex in rounds.
 
-    Its rows are those of `solve_program`; the inequalities are those of Nemhauser and Wolsey (1981)
-    over prefixes of each user's slots sorted by x. The duals of the tightest round prove the bound.
+    Beside the inequalities of Nemhauser and Wolsey (1981), over prefixes of each user's slots
+    sorted by x, there are facets of each user's hull, and demands rounded as whole slots allow. The
+    duals of the tightest round prove the bound.
 
     Args:
-      max_rounds: rounds of cuts at most.
-      min_progress: stop when a round moves the bound by less than this share of it.
-      tolerance: smallest violation of an inequality that is worth a cut.
+      max_rounds: rounds at most.
+      min_progress: stop when several rounds together move the bound by less than this share of it.
+      tolerance: smallest violation of an inequality that is worth a row.
+      hull: whether to look for facets of users' hulls.
+      rounding: whether to round demands, once the inequalities of users stall.
     """
 
-    max_rounds: int = 16
-    min_progress: float = 2e-5
+    max_rounds: int = 80
+    min_progress: float = 2e-4
     tolerance: float = 1e-5
+    hull: bool = True
+    rounding: bool = True
 
     def solve(self, problem: SlotProblem, *, seconds: float = float("inf")) -> Relaxed | None:
         """Bound, proof and fractional points; None if the first LP did not finish in time.
@@ -55,49 +67,65 @@ class LinearRelaxation:
           seconds: time limit; the tightest finished round is returned.
         """
         began = time.monotonic()
-        users = problem.active_users
-        cuts = Cuts.first(users)
-        better = max if problem.sense == "min" else min
-        best: tuple[float, Multipliers] | None = None
-        points: list[np.ndarray] = []
-        rounds = 0
-        with progress(self.max_rounds + 1, "linear relaxation", "round") as bar:
-            while rounds <= self.max_rounds:
-                left = seconds - (time.monotonic() - began)
-                if left <= 0:
-                    break
-                answer = solve_program(problem, users, cuts, seconds=left)
-                if not answer.finished or answer.multipliers is None:
-                    break
-                assert answer.x is not None and answer.reach is not None
-                multipliers = answer.multipliers.clipped()
-                bound = lagrangian_bound(problem, multipliers)
-                points.append(answer.x)
-                stalled = best is not None and abs(bound - best[0]) <= self.min_progress * abs(
-                    best[0]
-                )
-                if best is None or better(bound, best[0]) == bound:
-                    best = (bound, multipliers)
-                if stalled:
-                    break
-                new = violated_prefix_cuts(
-                    problem.influence, answer.x, answer.reach, users, self.tolerance
-                )
-                if not len(new):
-                    break
-                cuts = Cuts.join([_binding(cuts, answer.multipliers.cut, len(users)), new])
-                rounds += 1
-                bar.update()
-        if best is None:
+        program = CutProgram(problem, problem.active_users)
+        vertices = self.tighten(program, seconds=seconds)
+        if not vertices:
             return None
+        multipliers = program.multipliers(vertices[-1].prices).clipped()
         statistics = {
-            "rounds": rounds,
-            "cuts": len(cuts),
+            "rounds": len(vertices),
+            "cuts": program.n_rows,
             "seconds": time.monotonic() - began,
         }
-        return Relaxed(best[0], best[1], tuple(points), statistics)
+        bound = lagrangian_bound(problem, multipliers)
+        return Relaxed(bound, multipliers, tuple(v.x for v in vertices), statistics)
 
+    def tighten(self, program: CutProgram, *, seconds: float = float("inf")) -> list[Vertex]:
+        """Solve the program and add to it in rounds; the vertices, the tightest last."""
+        end = time.monotonic() + seconds
+        vertices: list[Vertex] = []
+        rounding = False
+        stage = 0
+        with progress(self.max_rounds, "linear relaxation", "round") as bar:
+            while len(vertices) < self.max_rounds:
+                vertex = program.solve(end - time.monotonic())
+                bar.update()
+                if vertex is None:
+                    break
+                vertices.append(vertex)
+                program.drop(_IDLE)
+                values = [v.value for v in vertices[stage:]]
+                stalled = len(values) > _PATIENCE and values[-1] - values[
+                    -1 - _PATIENCE
+                ] <= self.min_progress * abs(values[-1])
+                if stalled and (rounding or not self.rounding):
+                    break
+                if stalled:
+                    rounding, stage = True, len(vertices)
+                if not self.separate(program, vertex, rounding=rounding, tolerance=self.tolerance):
+                    if rounding or not self.rounding:
+                        break
+                    rounding, stage = True, len(vertices)
+                    if not self.separate(program, vertex, rounding=True, tolerance=self.tolerance):
+                        break
+        return vertices
 
-def _binding(cuts: Cuts, price: np.ndarray, n_first: int) -> Cuts:
-    """The inequalities that held the last answer; those of the empty set always stay."""
-    return cuts.take((price > 1e-9 * price.max(initial=0.0)) | (np.arange(len(cuts)) < n_first))
+    def separate(
+        self, program: CutProgram, vertex: Vertex, *, rounding: bool, tolerance: float
+    ) -> int:
+        """Add inequalities that the vertex violates; their number."""
+        problem, x, users = program.problem, vertex.x, program.users
+        parts = [violated_prefix_cuts(problem.influence, x, vertex.reach, users, tolerance)]
+        if self.hull:
+            parts.append(violated_hull_cuts(problem.influence, x, vertex.reach, users, tolerance))
+        cuts = Cuts.join(parts)
+        count = len(cuts)
+        if rounding and problem.demand.any():
+            known = Cuts.join([program.cuts, cuts])
+            rows = violated_rounded_rows(problem, x, vertex.reach, users, known, 10 * tolerance)
+            count += len(rows)
+            if len(rows):
+                program.add_rounded(rows)
+        if len(cuts):
+            program.add(cuts)
+        return count

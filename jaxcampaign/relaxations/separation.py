@@ -51,7 +51,8 @@ def violated_prefix_cuts(
     length = last + 1 - start[row[last]]
     begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     member = np.repeat(start[row[last]] - begin[:-1], length) + np.arange(begin[-1])
-    return Cuts(users[row[last]].astype(np.int32), begin, slot[member].astype(np.int32))
+    slots = slot[member].astype(np.int32)
+    return Cuts(users[row[last]].astype(np.int32), begin, slots, np.zeros(len(slots)))
 
 
 def _prefix_sums(values: np.ndarray) -> np.ndarray:

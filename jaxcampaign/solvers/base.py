@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from jaxcampaign.problems import Multipliers, SlotProblem
+from jaxcampaign.problems import Proof, SlotProblem
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Finding:
     """
 
     selection: np.ndarray
-    multipliers: Multipliers | None = None
+    multipliers: Proof | None = None
     solver_bound: float | None = None
     limit_hit: bool = False
     statistics: dict[str, Any] = field(default_factory=dict)

@@ -9,21 +9,25 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from jaxcampaign.problems import SlotProblem
+from jaxcampaign.problems import DisjointSlots, SlotProblem
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
+from jaxcampaign.solvers.disjoint_rounding import round_disjoint
 from jaxcampaign.solvers.greedy import Greedy, cover_greedily, pack_greedily
 from jaxcampaign.solvers.lazy import LazyTables, lazy_tables
 from jaxcampaign.solvers.repair import fill, reverse_delete, swap
+
+# Points of the relaxation that are rounded.
+_POINTS = 5
 
 
 @dataclass(frozen=True)
 class LPRounding:
     """Round fractional points of the linear relaxation; keep the best repaired selection.
 
-    The points of three rounds of cuts are rounded at each threshold, and the tightest one also at
+    Points of several rounds of cuts are rounded at each threshold, and the tightest one also at
     random (each slot with probability x_s). What a rounding lacks is added greedily, with the
     LP's product prices and with 1 / k_j as weights; what no demand needs is dropped; the
     best few are polished by swaps. Greedy alone is always among the candidates, so the answer is
@@ -46,19 +50,58 @@ class LPRounding:
 
         When the clock runs out before the first LP is solved, the answer is greedy's.
         """
+        if isinstance(problem, DisjointSlots):
+            return round_disjoint(
+                problem,
+                self.relaxation,
+                thresholds=self.thresholds,
+                samples=self.samples,
+                polish=self.polish,
+                key=key,
+                clock=clock,
+            )
         greedy = Greedy().search(problem, key=key, clock=clock)
         relaxed = self.relaxation.solve(problem, seconds=clock.left)
         if relaxed is None:
             return Finding(greedy.selection, greedy.multipliers, limit_hit=True)
+        best, statistics = self.round(problem, relaxed, greedy.selection, key=key, clock=clock)
+        statistics |= {f"lp_{name}": value for name, value in relaxed.statistics.items()}
+        multipliers = relaxed.multipliers
+        if problem.sense == "max":
+            bound, proof = prefix_bound(problem, [best.selection])
+            multipliers = proof if bound < relaxed.bound else multipliers
+        return Finding(best.selection, multipliers, limit_hit=clock.out, statistics=statistics)
+
+    def round(
+        self,
+        problem: SlotProblem,
+        relaxed: Relaxed,
+        start: np.ndarray,
+        *,
+        key: jax.Array,
+        clock: Clock,
+    ) -> tuple[Coverage, dict[str, float]]:
+        """The best of a given selection and the roundings of a relaxation; the key is consumed.
+
+        Args:
+          problem: what is asked.
+          relaxed: points and prices.
+          start: bool[S], a selection to beat.
+          key: source of randomness.
+          clock: when to stop.
+
+        Returns:
+          The best selection, and counts.
+        """
         tables = lazy_tables(problem)
         weightings = _weightings(problem, relaxed)
-        found = [Coverage(problem, greedy.selection)]
+        found = [Coverage(problem, start)]
         starts = list(self._roundings(relaxed, key))
         with progress(len(starts) * len(weightings), "round and repair", "plan") as bar:
-            for start, weights in itertools.product(starts, weightings):
+            for scores, weights in itertools.product(starts, weightings):
                 if clock.out:
                     break
-                found.append(_finished(problem, start, weights, tables, clock))
+                found.append(_finished(problem, scores, weights, tables, clock))
                 bar.update()
         found.sort(key=lambda coverage: coverage.score)
         swaps = 0
@@ -67,27 +110,13 @@ class LPRounding:
                 swaps += swap(coverage, clock)
                 reverse_delete(coverage, clock)
             found.sort(key=lambda coverage: coverage.score)
-        best = found[0]
-        statistics = {
-            "candidates": len(found),
-            "swaps": swaps,
-            **{f"lp_{name}": value for name, value in relaxed.statistics.items()},
-        }
-        multipliers = relaxed.multipliers
-        if problem.sense == "max":
-            bound, proof = prefix_bound(problem, [best.selection])
-            multipliers = proof if bound < relaxed.bound else multipliers
-        return Finding(best.selection, multipliers, limit_hit=clock.out, statistics=statistics)
+        return found[0], {"candidates": len(found), "swaps": swaps}
 
     def _roundings(self, relaxed: Relaxed, key: jax.Array) -> Iterator[np.ndarray]:
         """Starting scores, float64[S]: slots above 1 are taken, the others follow in order."""
-        # Neighbouring rounds hardly differ: take the tightest, its forerunner and a middle one.
-        picked = {
-            len(relaxed.points) - 1,
-            max(len(relaxed.points) - 2, 0),
-            len(relaxed.points) // 2,
-        }
-        for i in sorted(picked, reverse=True):
+        # Neighbouring rounds hardly differ, and the tightest need not round to the best.
+        picked = np.unique(np.linspace(0, len(relaxed.points) - 1, _POINTS).round().astype(int))
+        for i in picked[::-1]:
             point = relaxed.points[i]
             for threshold in self.thresholds:
                 yield np.where(point >= threshold, 1.0 + point, 0.0)
@@ -101,7 +130,11 @@ def _weightings(problem: SlotProblem, relaxed: Relaxed) -> list[np.ndarray]:
     if problem.sense == "max":
         return [problem.weight]
     inverse = problem.inverse_demand
-    prices = relaxed.multipliers.demand
+    m = relaxed.multipliers
+    prices = m.demand
+    if m.rounded is not None and m.rounded_rows is not None:
+        # A rounded demand is priced in units of its divisor.
+        prices = prices + (m.rounded / m.rounded_rows.divisor) @ m.rounded_rows.demand_price
     if not prices.any():
         return [inverse]
     # A product without a price still has to be completed: it counts, but last.

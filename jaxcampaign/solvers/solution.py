@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.certificate import Certificate
-from jaxcampaign.problems import Multipliers, SlotProblem
+from jaxcampaign.problems import Proof, SlotProblem
 
 _ADVICE = {
     "optimal": "proven optimal",
@@ -46,7 +46,7 @@ class Solution:
     problem: SlotProblem
     selection: np.ndarray
     certificate: Certificate
-    multipliers: Multipliers | None
+    multipliers: Proof | None
     status: str
     solver: str
     statistics: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,333 @@
+"""The linear program behind slot problems, kept in HiGHS and grown by inequalities.
+
+minimise    c . x  -  v . y
+subject to  sum_{u in U_j} y_u >= k_j,   lower <= A x <= upper,
+            y_u <= h_r + G_r x  for every inequality r of user u,   D x >= e,
+            0 <= x <= 1,  0 <= y <= 1
+
+Each solve starts from the last basis, so that a round of inequalities costs a few dual simplex
+steps; that is why HiGHS is called directly here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import highspy
+import numpy as np
+from scipy import sparse
+
+from jaxcampaign.problems import (
+    FEASIBILITY_TOLERANCE,
+    BranchedMultipliers,
+    Cuts,
+    Multipliers,
+    RoundedRows,
+    SlotProblem,
+)
+
+_NO_LIMIT = 2**31 - 1
+# Duals below this share of the largest are rounding.
+_NO_PRICE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """Row duals of a program, at least 0, by the numbers that its inequalities keep for good.
+
+    Attributes:
+      demand: float64[L].
+      row_upper: float64[M].
+      row_lower: float64[M].
+      cut: numbers int[.] and prices float64[.] of the inequalities of users that have one.
+      rounded: the same for those over slots.
+    """
+
+    demand: np.ndarray
+    row_upper: np.ndarray
+    row_lower: np.ndarray
+    cut: tuple[np.ndarray, np.ndarray]
+    rounded: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Vertex:
+    """An optimal vertex.
+
+    Attributes:
+      x: float64[S].
+      reach: float64[len(users)], y.
+      prices: of the rows.
+      value: optimum of the program, in the minimised form.
+    """
+
+    x: np.ndarray
+    reach: np.ndarray
+    prices: Prices
+    value: float
+
+
+class CutProgram:
+    """The program of a problem, with the inequalities that it has so far.
+
+    Every inequality keeps its number after it is dropped, so that prices can refer to it.
+
+    Attributes:
+      problem: what is asked.
+      users: int[.], the users that have a variable, rising.
+    """
+
+    def __init__(self, problem: SlotProblem, users: np.ndarray):
+        self.problem, self.users = problem, users
+        # The slots that have a variable: all of them, until some are left out.
+        self._items = np.arange(problem.n_items)
+        self._scale = typical(np.concatenate([problem.item_cost, problem.user_value]))
+        self._highs = quiet_highs(presolve="off", solver="simplex")
+        self._demanded = np.flatnonzero(problem.demand > 0)
+        self._cut_pool: list[Cuts] = []
+        self._rounded_pool: list[RoundedRows] = []
+        self._n_cuts = self._n_rounded = 0
+        # Of each row beyond the fixed ones, in their order: the kind, the number, and how many
+        # vertices in a row it has had no price.
+        self._of_user = np.zeros(0, bool)
+        self._number = np.zeros(0, np.int64)
+        self._idle = np.zeros(0, np.int64)
+        self._start(*problem.rows.tolerated(FEASIBILITY_TOLERANCE))
+        self.add(Cuts.first(users))
+
+    def _start(self, least: np.ndarray, most: np.ndarray) -> None:
+        problem, users = self.problem, self.users
+        n = problem.n_items + len(users)
+        cost = np.concatenate([problem.item_cost, -problem.user_value[users]]) / self._scale
+        demands = sparse.csr_array(problem.objective.audience[self._demanded][:, users])
+        none = sparse.csr_array((len(self._demanded), problem.n_items))
+        wide = sparse.csr_array((len(problem.rows), len(users)))
+        matrix = sparse.vstack(
+            [sparse.hstack([none, demands]), sparse.hstack([problem.rows.matrix, wide])],
+            format="csr",
+        )
+        model = highspy.HighsLp()
+        model.num_col_, model.num_row_ = n, matrix.shape[0]
+        model.col_cost_, model.col_lower_, model.col_upper_ = cost, np.zeros(n), np.ones(n)
+        model.row_lower_ = np.concatenate([problem.required[self._demanded], least])
+        model.row_upper_ = np.concatenate([np.full(len(self._demanded), np.inf), most])
+        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        model.a_matrix_.start_ = matrix.indptr
+        model.a_matrix_.index_ = matrix.indices
+        model.a_matrix_.value_ = matrix.data
+        self._highs.passModel(model)
+        self._n_fixed = matrix.shape[0]
+
+    @property
+    def cuts(self) -> Cuts:
+        """The inequalities of users that are in the program."""
+        return self._all_cuts().take(self._number[self._of_user])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of inequalities in the program."""
+        return len(self._number)
+
+    def add(self, cuts: Cuts) -> None:
+        """Append inequalities of users."""
+        intercept, slope = cuts.coefficients(self.problem.influence)
+        n, column = len(cuts), np.searchsorted(self.users, cuts.user)
+        reach = sparse.csr_array((np.ones(n), column, np.arange(n + 1)), shape=(n, len(self.users)))
+        slots = -slope[:, self._items]
+        self._append(sparse.hstack([slots, reach], format="csr"), -np.inf, intercept)
+        self._enlist(n, self._n_cuts, of_user=True)
+        self._cut_pool.append(cuts)
+        self._n_cuts += n
+
+    def add_rounded(self, rows: RoundedRows) -> None:
+        """Append inequalities over slots."""
+        right, matrix = rows.coefficients(self.problem)
+        n = len(rows)
+        wide = sparse.csr_array((n, len(self.users)))
+        slots = matrix[:, self._items]
+        self._append(sparse.hstack([slots, wide], format="csr"), right, np.inf)
+        self._enlist(n, self._n_rounded, of_user=False)
+        self._rounded_pool.append(rows)
+        self._n_rounded += n
+
+    def fix(self, slots: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        """Bound slots that are not left out: 0 and 0 is out, 1 and 1 in, 0 and 1 free again."""
+        self._highs.changeColsBounds(
+            len(slots),
+            np.searchsorted(self._items, slots).astype(np.int32),
+            np.asarray(lower, np.float64),
+            np.asarray(upper, np.float64),
+        )
+
+    def leave_out(self, slots: np.ndarray) -> None:
+        """Forget the variables of slots, for good."""
+        gone = np.flatnonzero(np.isin(self._items, slots)).astype(np.int32)
+        if len(gone):
+            self._highs.deleteCols(len(gone), gone)
+            self._items = np.delete(self._items, gone)
+
+    def solve(self, seconds: float = float("inf"), *, steps: int | None = None) -> Vertex | None:
+        """Optimise from the last basis.
+
+        Args:
+          seconds: time limit.
+          steps: most simplex steps; a vertex that is not optimal has a value all the same, which
+            dual steps keep below the optimum.
+
+        Returns:
+          None if the time ran out or nothing is feasible: `infeasible` tells which.
+        """
+        highs = self._highs
+        if np.isfinite(seconds):
+            highs.setOptionValue("time_limit", highs.getRunTime() + max(seconds, 0.01))
+        highs.setOptionValue("simplex_iteration_limit", _NO_LIMIT if steps is None else steps)
+        highs.run()
+        status = highs.getModelStatus()
+        self.infeasible = status == highspy.HighsModelStatus.kInfeasible
+        self.value = self._scale * highs.getInfo().objective_function_value
+        if status != highspy.HighsModelStatus.kOptimal:
+            return None
+        solution = highs.getSolution()
+        column = np.clip(np.array(solution.col_value), 0.0, 1.0)
+        prices = self._prices(np.array(solution.row_dual))
+        # A row that is not priced ages; one that is, is young again.
+        priced = np.zeros(self.n_rows, bool)
+        for numbers, kind in ((prices.cut[0], self._of_user), (prices.rounded[0], ~self._of_user)):
+            rows = np.flatnonzero(kind)
+            priced[rows[np.isin(self._number[rows], numbers)]] = True
+        self._idle = np.where(priced, 0, self._idle + 1)
+        x = np.zeros(self.problem.n_items)
+        x[self._items] = column[: len(self._items)]
+        return Vertex(x, column[len(self._items) :], prices, self.value)
+
+    def ray(self) -> Prices | None:
+        """Prices that prove the program infeasible (Farkas), where HiGHS has them."""
+        status, found, ray = self._highs.getDualRay()  # type: ignore[attr-defined]
+        if status != highspy.HighsStatus.kOk or not found:
+            return None
+        return self._prices(np.array(ray))
+
+    def drop(self, idle: int = 1) -> None:
+        """Forget inequalities that had no price in so many vertices; the first of a user stays."""
+        kept = (self._idle < idle) | (self._of_user & (self._number < len(self.users)))
+        gone = (np.flatnonzero(~kept) + self._n_fixed).astype(np.int32)
+        if len(gone):
+            self._highs.deleteRows(len(gone), gone)
+            self._of_user, self._number = self._of_user[kept], self._number[kept]
+            self._idle = self._idle[kept]
+
+    def multipliers(self, prices: Prices) -> Multipliers:
+        """Prices with the inequalities that they refer to."""
+        return Multipliers(
+            prices.demand,
+            prices.row_upper,
+            prices.row_lower,
+            prices.cut[1],
+            self._all_cuts().take(prices.cut[0]),
+            prices.rounded[1],
+            self._all_rounded().take(prices.rounded[0]),
+        )
+
+    def branched(
+        self,
+        root: Multipliers,
+        excluded: np.ndarray,
+        nodes: tuple[np.ndarray, np.ndarray, np.ndarray],
+        leaves: list[tuple[int, Prices]],
+    ) -> BranchedMultipliers:
+        """A tree of prices with the inequalities that they refer to.
+
+        Args:
+          root: proof for the excluded slots.
+          excluded: slots that are out in every leaf.
+          nodes: parent, slot and side of each node.
+          leaves: node and prices of each leaf.
+        """
+        leaves = sorted(leaves, key=lambda leaf: leaf[0])
+        cut, used_cuts = _stacked([prices.cut for _, prices in leaves])
+        rounded, used_rows = _stacked([prices.rounded for _, prices in leaves])
+        return BranchedMultipliers(
+            root,
+            excluded.astype(np.int32),
+            *nodes,
+            np.array([node for node, _ in leaves], np.int32),
+            sparse.csr_array(np.array([prices.demand for _, prices in leaves])),
+            sparse.csr_array(np.array([prices.row_upper for _, prices in leaves])),
+            sparse.csr_array(np.array([prices.row_lower for _, prices in leaves])),
+            cut,
+            rounded,
+            self._all_cuts().take(used_cuts),
+            self._all_rounded().take(used_rows),
+        )
+
+    def _all_cuts(self) -> Cuts:
+        self._cut_pool = [Cuts.join(self._cut_pool)]
+        return self._cut_pool[0]
+
+    def _all_rounded(self) -> RoundedRows:
+        if not self._rounded_pool:
+            return RoundedRows.none(self.problem)
+        self._rounded_pool = [RoundedRows.join(self._rounded_pool)]
+        return self._rounded_pool[0]
+
+    def _prices(self, dual: np.ndarray) -> Prices:
+        dual = self._scale * dual
+        n_demands = len(self._demanded)
+        demand = np.zeros(len(self.problem.demand))
+        demand[self._demanded] = np.maximum(dual[:n_demands], 0.0)
+        row, added = dual[n_demands : self._n_fixed], dual[self._n_fixed :]
+        return Prices(
+            demand,
+            np.maximum(-row, 0.0),
+            np.maximum(row, 0.0),
+            _positive(self._number[self._of_user], -added[self._of_user]),
+            _positive(self._number[~self._of_user], added[~self._of_user]),
+        )
+
+    def _enlist(self, n: int, first: int, *, of_user: bool) -> None:
+        self._of_user = np.concatenate([self._of_user, np.full(n, of_user)])
+        self._number = np.concatenate([self._number, np.arange(first, first + n)])
+        self._idle = np.concatenate([self._idle, np.zeros(n, np.int64)])
+
+    def _append(self, matrix: sparse.csr_array, lower: Any, upper: Any) -> None:
+        n = matrix.shape[0]
+        self._highs.addRows(
+            n,
+            np.broadcast_to(np.asarray(lower, np.float64), n).copy(),
+            np.broadcast_to(np.asarray(upper, np.float64), n).copy(),
+            matrix.nnz,
+            matrix.indptr.astype(np.int32),
+            matrix.indices.astype(np.int32),
+            matrix.data,
+        )
+
+
+def quiet_highs(**options: Any) -> highspy.Highs:
+    """HiGHS on one thread, saying nothing."""
+    highs = highspy.Highs()
+    for name, value in {"output_flag": False, "threads": 1, **options}.items():
+        highs.setOptionValue(name, value)
+    return highs
+
+
+def typical(numbers: np.ndarray) -> float:
+    """HiGHS' tolerances are absolute: prices are divided by this to be about 1 each."""
+    positive = numbers[numbers > 0]
+    return float(np.median(positive)) if len(positive) else 1.0
+
+
+def _positive(number: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    priced = price > _NO_PRICE * price.max(initial=0.0)
+    return number[priced], price[priced]
+
+
+def _stacked(
+    priced: list[tuple[np.ndarray, np.ndarray]],
+) -> tuple[sparse.csr_array, np.ndarray]:
+    """Numbers and prices as a sparse row each, over the numbers that occur."""
+    numbers = np.concatenate([number for number, _ in priced])
+    used, column = np.unique(numbers, return_inverse=True)
+    start = np.concatenate([[0], np.cumsum([len(number) for number, _ in priced])])
+    prices = np.concatenate([price for _, price in priced])
+    return sparse.csr_array((prices, column, start), shape=(len(priced), len(used))), used

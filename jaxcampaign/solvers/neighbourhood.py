@@ -1,0 +1,143 @@
+"""Large-neighbourhood search: a part of the plan is reopened and decided anew by branch and bound.
+
+Shaw (1998). A neighbourhood takes some chosen slots back, at random, by reduced cost, or because
+they serve the same products, and asks HiGHS for the best way to fill the gap from these and the
+slots with the least reduced cost.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from jaxcampaign.problems import Cuts, SlotProblem
+from jaxcampaign.relaxations.core import Core
+from jaxcampaign.solvers.base import Clock
+from jaxcampaign.solvers.coverage import Coverage
+from jaxcampaign.solvers.repair import complete, fill, reverse_delete
+
+_KINDS = ("random", "price", "profile")
+_FIRST_SIZE = 24
+_LEAST_SIZE = 5
+_CANDIDATES = 300
+_SECONDS = 3.0
+# A better plan must be better by this share: below it, it is rounding.
+_BETTER = 1e-6
+# Rounds of branch and bound on one neighbourhood: the program overstates reach until the
+# inequalities of what it chose are known.
+_ROUNDS = 3
+_CLAIM_TOLERANCE = 1e-7
+
+
+class Neighbourhoods:
+    """The search around a plan; sizes adapt to what branch and bound can decide in its time.
+
+    Args:
+      problem: what is asked.
+      reduced_cost: float64[S], of the relaxation: slots that are worth a look have little.
+      cuts: inequalities that the relaxation found.
+      seed: of the random choices.
+    """
+
+    def __init__(self, problem: SlotProblem, reduced_cost: np.ndarray, cuts: Cuts, seed: int):
+        self._problem = problem
+        self._users = problem.active_users
+        self._cuts = Cuts.join([Cuts.first(self._users), cuts])
+        self._price = reduced_cost
+        self._typical = float(np.median(np.abs(reduced_cost))) if len(reduced_cost) else 0.0
+        self._rng = np.random.default_rng(seed)
+        self._size = dict.fromkeys(_KINDS, float(_FIRST_SIZE))
+        self._turn = 0
+        self.tried = self.improved = 0
+
+    def step(self, best: Coverage, clock: Clock) -> Coverage:
+        """Search one neighbourhood of a plan; a better plan, or the same."""
+        kind = _KINDS[self._turn % len(_KINDS)]
+        self._turn += 1
+        chosen = np.flatnonzero(best.selection)
+        count = min(round(self._size[kind]), len(chosen))
+        removed = self._removed(kind, best, chosen, count)
+        taken = best.selection.copy()
+        taken[removed] = False
+        free = np.sort(np.concatenate([removed, self._candidates(best.selection)]))
+        began = time.monotonic()
+        limit = Clock(min(clock.end, began + _SECONDS))
+        self.tried += 1
+        found, decided = self._decide(best, taken, free, limit)
+        if found.score < best.score:
+            self.improved += 1
+        elif decided and limit.left > _SECONDS / 2:
+            self._size[kind] = self._size[kind] * 1.1 + 0.5
+        elif not decided:
+            self._size[kind] = max(self._size[kind] * 0.9, _LEAST_SIZE)
+        return found
+
+    def _removed(self, kind: str, best: Coverage, chosen: np.ndarray, count: int) -> np.ndarray:
+        problem, rng = self._problem, self._rng
+        if kind == "random" or not len(chosen):
+            return rng.choice(chosen, count, replace=False)
+        if kind == "price":
+            price = np.maximum(self._price[chosen], 0.0) + 0.01 * problem.cost[chosen].mean()
+            # Weighted sampling without replacement (Efraimidis and Spirakis, 2006).
+            draw = rng.exponential(size=len(chosen)) / np.maximum(price, 1e-300)
+            return chosen[np.argsort(draw, kind="stable")[:count]]
+        block = problem.influence.matrix[chosen]
+        profile = block @ problem.objective.interest.astype(np.float64)
+        profile *= problem.inverse_demand if problem.sense == "min" else problem.weight
+        length = np.sqrt((profile**2).sum(axis=1)) + 1e-300
+        likeness = profile @ profile[rng.integers(len(chosen))] / length
+        draw = likeness + 0.2 * likeness.max() * rng.random(len(chosen))
+        return chosen[np.argsort(-draw, kind="stable")[:count]]
+
+    def _candidates(self, selection: np.ndarray) -> np.ndarray:
+        """Slots with the least reduced cost, with some luck, among those not chosen."""
+        noise = 0.1 * self._typical * self._rng.random(len(self._price))
+        price = np.where(selection, np.inf, self._price + noise)
+        count = min(_CANDIDATES, int((~selection).sum()))
+        return np.argpartition(price, count - 1)[:count] if count else np.zeros(0, np.int64)
+
+    def _decide(
+        self, best: Coverage, taken: np.ndarray, free: np.ndarray, limit: Clock
+    ) -> tuple[Coverage, bool]:
+        """The best plan found, and whether the neighbourhood was searched to its end."""
+        problem, users = self._problem, self._users
+        cuts = Cuts.join(
+            [
+                self._cuts,
+                Cuts.at_selection(problem.influence, users, best.selection),
+                Cuts.at_selection(problem.influence, users, taken),
+            ]
+        )
+        for _ in range(_ROUNDS):
+            if limit.out:
+                return best, False
+            cutoff = best.score - _BETTER * abs(best.score)
+            answer = Core(problem, free, taken, cuts).solve(
+                seconds=limit.left, cutoff=cutoff, gap=1e-4
+            )
+            if answer.selection is None or answer.reach is None:
+                return best, answer.finished
+            candidate = finished(problem, answer.selection, limit)
+            if candidate.score < cutoff:
+                best = candidate
+            true = 1 - Coverage(problem, answer.selection).rest
+            overstated = users[answer.reach[users] > true[users] + _CLAIM_TOLERANCE]
+            if not len(overstated):
+                return best, answer.finished
+            cuts = Cuts.join(
+                [cuts, Cuts.at_selection(problem.influence, overstated, answer.selection)]
+            )
+        return best, True
+
+
+def finished(problem: SlotProblem, selection: np.ndarray, clock: Clock) -> Coverage:
+    """A selection made feasible, and without what it does not need."""
+    if problem.sense == "max":
+        coverage = Coverage(problem)
+        fill(coverage, np.flatnonzero(selection))
+        return coverage
+    coverage = Coverage(problem, selection)
+    complete(coverage, problem.inverse_demand)
+    reverse_delete(coverage, clock)
+    return coverage
