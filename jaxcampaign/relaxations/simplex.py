@@ -71,58 +71,82 @@ class Vertex:
 class CutProgram:
     """The program of a problem, with the inequalities that it has so far.
 
-    Every inequality keeps its number after it is dropped, so that prices can refer to it.
+    Every inequality keeps its number after it is dropped, so that prices can refer to it. The
+    reach of a user with a single slot is `p x`: such users have no variable and no rows, and the
+    price of their inequality is what their reach is worth.
 
     Attributes:
       problem: what is asked.
-      users: int[.], the users that have a variable, rising.
+      users: int[.], the users whose reach counts, rising.
     """
 
     def __init__(self, problem: SlotProblem, users: np.ndarray):
         self.problem, self.users = problem, users
-        # The slots that have a variable: all of them, until some are left out.
-        self._items = np.arange(problem.n_items)
         self._scale = typical(np.concatenate([problem.item_cost, problem.user_value]))
-        self._highs = quiet_highs(presolve="off", solver="simplex")
         self._demanded = np.flatnonzero(problem.demand > 0)
-        self._cut_pool: list[Cuts] = []
+        self._cut_pool, self._n_cuts = [Cuts.first(users)], len(users)
         self._rounded_pool: list[RoundedRows] = []
-        self._n_cuts = self._n_rounded = 0
+        self._n_rounded = 0
         # Of each row beyond the fixed ones, in their order: the kind, the number, and how many
         # vertices in a row it has had no price.
-        self._of_user = np.zeros(0, bool)
-        self._number = np.zeros(0, np.int64)
-        self._idle = np.zeros(0, np.int64)
-        self._start(*problem.rows.tolerated(FEASIBILITY_TOLERANCE))
-        self.add(Cuts.first(users))
+        self._of_user = np.ones(len(users), bool)
+        self._number = np.arange(len(users))
+        self._idle = np.zeros(len(users), np.int64)
+        # The slots that have a variable: all of them, until some are left out.
+        self._items = np.arange(problem.n_items)
+        self._build()
 
-    def _start(self, least: np.ndarray, most: np.ndarray) -> None:
-        problem, users = self.problem, self.users
-        n = problem.n_items + len(users)
-        cost = np.concatenate([problem.item_cost, -problem.user_value[users]]) / self._scale
-        demands = sparse.csr_array(problem.objective.audience[self._demanded][:, users])
-        none = sparse.csr_array((len(self._demanded), problem.n_items))
-        wide = sparse.csr_array((len(problem.rows), len(users)))
+    def _build(self) -> None:
+        """State the program anew over the slots that are left."""
+        problem, users, items = self.problem, self.users, self._items
+        linear = problem.influence.by_user_matrix[users][:, items].tocsr()
+        several = np.diff(linear.indptr) > 1
+        linear.data = np.where(np.repeat(several, np.diff(linear.indptr)), 0.0, linear.data)
+        linear.eliminate_zeros()
+        self._linear, self._several = linear, np.flatnonzero(several)
+        own = users[several]
+        value = problem.user_value[users]
+        cost = np.concatenate([problem.item_cost[items] - linear.T @ value, -value[several]])
+        audience = sparse.csr_array(problem.objective.audience[self._demanded][:, users])
+        wide = sparse.csr_array((len(problem.rows), len(own)))
         matrix = sparse.vstack(
-            [sparse.hstack([none, demands]), sparse.hstack([problem.rows.matrix, wide])],
+            [
+                sparse.hstack([audience @ linear, audience[:, self._several]]),
+                sparse.hstack([problem.rows.matrix[:, items], wide]),
+            ],
             format="csr",
         )
+        least, most = problem.rows.tolerated(FEASIBILITY_TOLERANCE)
+        n = len(cost)
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = n, matrix.shape[0]
-        model.col_cost_, model.col_lower_, model.col_upper_ = cost, np.zeros(n), np.ones(n)
+        model.col_cost_, model.col_lower_ = cost / self._scale, np.zeros(n)
+        model.col_upper_ = np.ones(n)
         model.row_lower_ = np.concatenate([problem.required[self._demanded], least])
         model.row_upper_ = np.concatenate([np.full(len(self._demanded), np.inf), most])
         model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         model.a_matrix_.start_ = matrix.indptr
         model.a_matrix_.index_ = matrix.indices
         model.a_matrix_.value_ = matrix.data
+        self._highs = quiet_highs(presolve="off", solver="simplex")
         self._highs.passModel(model)
         self._n_fixed = matrix.shape[0]
 
+        of_user, number, idle = self._of_user, self._number, self._idle
+        cuts = self._all_cuts().take(number[of_user])
+        kept = np.isin(cuts.user, own)
+        rows = self._all_rounded().take(number[~of_user])
+        self._append_cuts(cuts.take(kept))
+        self._append_rounded(rows)
+        self._of_user = np.repeat([True, False], [kept.sum(), len(rows)])
+        self._number = np.concatenate([number[of_user][kept], number[~of_user]])
+        self._idle = np.concatenate([idle[of_user][kept], idle[~of_user]])
+
     @property
     def cuts(self) -> Cuts:
-        """The inequalities of users that are in the program."""
-        return self._all_cuts().take(self._number[self._of_user])
+        """The inequalities of users that are in the program, or are what it was made from."""
+        numbers = np.union1d(np.arange(len(self.users)), self._number[self._of_user])
+        return self._all_cuts().take(numbers)
 
     @property
     def n_rows(self) -> int:
@@ -131,25 +155,32 @@ class CutProgram:
 
     def add(self, cuts: Cuts) -> None:
         """Append inequalities of users."""
-        intercept, slope = cuts.coefficients(self.problem.influence)
-        n, column = len(cuts), np.searchsorted(self.users, cuts.user)
-        reach = sparse.csr_array((np.ones(n), column, np.arange(n + 1)), shape=(n, len(self.users)))
-        slots = -slope[:, self._items]
-        self._append(sparse.hstack([slots, reach], format="csr"), -np.inf, intercept)
-        self._enlist(n, self._n_cuts, of_user=True)
+        cuts = cuts.take(np.isin(cuts.user, self.users[self._several]))
+        self._append_cuts(cuts)
+        self._enlist(len(cuts), self._n_cuts, of_user=True)
         self._cut_pool.append(cuts)
-        self._n_cuts += n
+        self._n_cuts += len(cuts)
 
     def add_rounded(self, rows: RoundedRows) -> None:
         """Append inequalities over slots."""
+        self._append_rounded(rows)
+        self._enlist(len(rows), self._n_rounded, of_user=False)
+        self._rounded_pool.append(rows)
+        self._n_rounded += len(rows)
+
+    def _append_cuts(self, cuts: Cuts) -> None:
+        intercept, slope = cuts.coefficients(self.problem.influence)
+        n, own = len(cuts), self.users[self._several]
+        column = np.searchsorted(own, cuts.user)
+        reach = sparse.csr_array((np.ones(n), column, np.arange(n + 1)), shape=(n, len(own)))
+        slots = -slope[:, self._items]
+        self._append(sparse.hstack([slots, reach], format="csr"), -np.inf, intercept)
+
+    def _append_rounded(self, rows: RoundedRows) -> None:
         right, matrix = rows.coefficients(self.problem)
-        n = len(rows)
-        wide = sparse.csr_array((n, len(self.users)))
+        wide = sparse.csr_array((len(rows), len(self._several)))
         slots = matrix[:, self._items]
         self._append(sparse.hstack([slots, wide], format="csr"), right, np.inf)
-        self._enlist(n, self._n_rounded, of_user=False)
-        self._rounded_pool.append(rows)
-        self._n_rounded += n
 
     def fix(self, slots: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         """Bound slots that are not left out: 0 and 0 is out, 1 and 1 in, 0 and 1 free again."""
@@ -161,11 +192,9 @@ class CutProgram:
         )
 
     def leave_out(self, slots: np.ndarray) -> None:
-        """Forget the variables of slots, for good."""
-        gone = np.flatnonzero(np.isin(self._items, slots)).astype(np.int32)
-        if len(gone):
-            self._highs.deleteCols(len(gone), gone)
-            self._items = np.delete(self._items, gone)
+        """Forget the variables of slots, for good; no slot is bounded afterwards."""
+        self._items = np.setdiff1d(self._items, slots)
+        self._build()
 
     def solve(self, seconds: float = float("inf"), *, steps: int | None = None) -> Vertex | None:
         """Optimise from the last basis.
@@ -197,9 +226,11 @@ class CutProgram:
             rows = np.flatnonzero(kind)
             priced[rows[np.isin(self._number[rows], numbers)]] = True
         self._idle = np.where(priced, 0, self._idle + 1)
-        x = np.zeros(self.problem.n_items)
-        x[self._items] = column[: len(self._items)]
-        return Vertex(x, column[len(self._items) :], prices, self.value)
+        x, n = np.zeros(self.problem.n_items), len(self._items)
+        x[self._items] = column[:n]
+        reach = self._linear @ column[:n]
+        reach[self._several] = column[n:]
+        return Vertex(x, reach, prices, self.value)
 
     def ray(self) -> Prices | None:
         """Prices that prove the program infeasible (Farkas), where HiGHS has them."""
@@ -277,11 +308,16 @@ class CutProgram:
         demand = np.zeros(len(self.problem.demand))
         demand[self._demanded] = np.maximum(dual[:n_demands], 0.0)
         row, added = dual[n_demands : self._n_fixed], dual[self._n_fixed :]
+        # What the reach of the users without rows is worth is the price of their inequality.
+        worth = self.problem.objective.audience.T @ demand + self.problem.user_value
+        single = np.delete(np.arange(len(self.users)), self._several)
+        number = np.concatenate([single, self._number[self._of_user]])
+        price = np.concatenate([worth[self.users[single]], -added[self._of_user]])
         return Prices(
             demand,
             np.maximum(-row, 0.0),
             np.maximum(row, 0.0),
-            _positive(self._number[self._of_user], -added[self._of_user]),
+            _positive(number, price),
             _positive(self._number[~self._of_user], added[~self._of_user]),
         )
 

@@ -27,6 +27,8 @@ _NODE_PROGRESS = 2e-4
 _NODE_TOLERANCE = 1e-4
 # Vertices in a row that an inequality may be without a price before it is dropped.
 _IDLE = 8
+# Stating the program anew is worth it if this share of its slots goes.
+_WORTH_EXCLUDING = 0.05
 # Slots that are compared at a node, and how many in a row may fail to beat the best of them.
 _CANDIDATES = 12
 _LOOKAHEAD = 5
@@ -129,8 +131,11 @@ class Tree:
         # A slot that a node has split on stays: its nodes fix it.
         excluded[self._slot[1:]] = False
         excluded[self._excluded] = True
-        self.program.leave_out(np.flatnonzero(excluded))
-        self._excluded = np.flatnonzero(excluded)
+        left = len(excluded) - len(self._excluded)
+        if excluded.sum() - len(self._excluded) > _WORTH_EXCLUDING * left:
+            self._excluded = np.flatnonzero(excluded)
+            self.program.leave_out(self._excluded)
+            self._fixed = {}
         self._excluded_at = cutoff
 
     def _visit(self, node: int, cutoff: Callable[[], float], end: float) -> Vertex | None:
