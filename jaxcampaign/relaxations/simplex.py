@@ -219,7 +219,7 @@ class CutProgram:
             return None
         solution = highs.getSolution()
         column = np.clip(np.array(solution.col_value), 0.0, 1.0)
-        prices = self._prices(np.array(solution.row_dual))
+        prices = self._prices(np.array(solution.row_dual), self.problem.user_value)
         # A row that is not priced ages; one that is, is young again.
         priced = np.zeros(self.n_rows, bool)
         for numbers, kind in ((prices.cut[0], self._of_user), (prices.rounded[0], ~self._of_user)):
@@ -237,7 +237,8 @@ class CutProgram:
         status, found, ray = self._highs.getDualRay()  # type: ignore[attr-defined]
         if status != highspy.HighsStatus.kOk or not found:
             return None
-        return self._prices(np.array(ray))
+        # A ray speaks of the rows alone, not of what is minimised.
+        return self._prices(np.array(ray), np.zeros_like(self.problem.user_value))
 
     def drop(self, idle: int = 1) -> None:
         """Forget inequalities that had no price in so many vertices; the first of a user stays."""
@@ -302,14 +303,14 @@ class CutProgram:
         self._rounded_pool = [RoundedRows.join(self._rounded_pool)]
         return self._rounded_pool[0]
 
-    def _prices(self, dual: np.ndarray) -> Prices:
+    def _prices(self, dual: np.ndarray, value: np.ndarray) -> Prices:
         dual = self._scale * dual
         n_demands = len(self._demanded)
         demand = np.zeros(len(self.problem.demand))
         demand[self._demanded] = np.maximum(dual[:n_demands], 0.0)
         row, added = dual[n_demands : self._n_fixed], dual[self._n_fixed :]
         # What the reach of the users without rows is worth is the price of their inequality.
-        worth = self.problem.objective.audience.T @ demand + self.problem.user_value
+        worth = self.problem.objective.audience.T @ demand + value
         single = np.delete(np.arange(len(self.users)), self._several)
         number = np.concatenate([single, self._number[self._of_user]])
         price = np.concatenate([worth[self.users[single]], -added[self._of_user]])
