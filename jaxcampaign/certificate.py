@@ -218,7 +218,7 @@ def _violations(problem: SlotProblem, selection: np.ndarray) -> tuple[dict[str, 
     broken = (activity > upper) | (activity < lower)
     return tuple(
         {
-            "row": rows.names[i],
+            "row": rows.names[int(i)],
             "activity": float(activity[i]),
             "lower": float(rows.lower[i]),
             "upper": float(rows.upper[i]),

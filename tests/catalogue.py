@@ -14,7 +14,7 @@ import pandas as pd
 import jaxcampaign as jc
 from jaxcampaign.problems import SlotProblem
 
-EXACT = [jc.BruteForce(), jc.MixedInteger()]
+EXACT = [jc.BruteForce(), jc.MixedInteger(), jc.BranchAndCut()]
 SOLVERS = [
     *EXACT,
     jc.LPRounding(),

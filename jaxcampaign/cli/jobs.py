@@ -30,6 +30,7 @@ from jaxcampaign.solvers import (
     Greedy,
     LPRounding,
     MixedInteger,
+    PermutationSampling,
     RandomAllocation,
     Solution,
     Solver,
@@ -46,6 +47,7 @@ _SOLVERS: dict[str, Solver] = {
     "top-k": TopK(),
     "random": RandomAllocation(),
     "lp-rounding": LPRounding(),
+    "permutation-sampling": PermutationSampling(),
     "mixed-integer": MixedInteger(),
     "brute-force": BruteForce(),
 }

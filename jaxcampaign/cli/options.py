@@ -21,6 +21,7 @@ SolverName = Literal[
     "top-k",
     "random",
     "lp-rounding",
+    "permutation-sampling",
     "mixed-integer",
     "brute-force",
 ]

@@ -17,7 +17,7 @@ from jaxcampaign.influence import (
     SizeRatio,
     build_influence,
 )
-from jaxcampaign.problems import BudgetedSlots, CommonSlots, SlotProblem
+from jaxcampaign.problems import BudgetedSlots, CommonSlots, DisjointSlots, SlotProblem
 from jaxcampaign.tables import (
     read_audiences,
     read_billboards,
@@ -40,15 +40,17 @@ class BillboardInputs:
     """Everything that defines a billboard problem: files and parameters.
 
     Attributes:
-      problem: Least cost for given demands (common), or most influence for a limit (budgeted).
+      problem: Least cost for given demands with one set of slots for all products (common) or a
+        set each (disjoint), or most influence for a limit (budgeted).
       checkins: Trajectories: user_id, time, lat, lon; with billboards.
       billboards: Inventory: board_id, lat, lon, size, [cost], [time_zone].
       pairs: Ready-made slot_id, user_id, prob, instead of trajectories and inventory.
       slots: Table slot_id, board_id, start_min, end_min, cost; goes with pairs.
       audiences: Table product_id, user_id; without it (budgeted only) every user counts once.
-      demands: Table product_id, demand, [weight].
+      demands: Table product_id, demand, [max_slots], [weight].
       budget: Most money to spend (budgeted).
-      max_slots: Most slots to buy (budgeted).
+      max_slots: Most slots to buy (budgeted), or for each product, where demands has no such column
+        (disjoint).
       radius_m: Metres within which a board is seen.
       slot_minutes: Length of a slot.
       clock: Time of day of the slots.
@@ -57,7 +59,7 @@ class BillboardInputs:
       seed: Seed of everything that is random.
     """
 
-    problem: Literal["common", "budgeted"] = "common"
+    problem: Literal["common", "disjoint", "budgeted"] = "common"
     checkins: Path | None = None
     billboards: Path | None = None
     pairs: Path | None = None
@@ -111,20 +113,21 @@ class BillboardInputs:
                 table="inputs",
                 remedy="pass --checkins F --billboards F, or --pairs F --slots F",
             )
-        if self.problem == "common":
-            for name in ("audiences", "demands"):
-                if getattr(self, name) is None:
-                    raise InputError(
-                        "the common problem needs it", table=name, remedy=f"pass --{name} F"
-                    )
-            for name in ("budget", "max_slots"):
-                if getattr(self, name) is not None:
-                    raise InputError(
-                        "the common problem has no such limit",
-                        table=name,
-                        value=getattr(self, name),
-                        remedy="use --problem budgeted, or leave it out",
-                    )
+        if self.problem == "budgeted":
+            return
+        for name in ("audiences", "demands"):
+            if getattr(self, name) is None:
+                raise InputError(
+                    f"the {self.problem} problem needs it", table=name, remedy=f"pass --{name} F"
+                )
+        for name in ("budget",) if self.problem == "disjoint" else ("budget", "max_slots"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"the {self.problem} problem has no such limit",
+                    table=name,
+                    value=getattr(self, name),
+                    remedy="use --problem budgeted, or leave it out",
+                )
 
 
 def checked_option(value: Any, hint: Any, *, source: str, name: str) -> Any:
@@ -205,6 +208,8 @@ def load_billboards(inputs: BillboardInputs) -> Loaded:
     problem: SlotProblem
     if inputs.problem == "common":
         problem = CommonSlots(influence, audiences, None, demands)
+    elif inputs.problem == "disjoint":
+        problem = DisjointSlots(influence, audiences, None, demands, inputs.max_slots)
     else:
         problem = BudgetedSlots(
             influence,

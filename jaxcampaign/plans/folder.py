@@ -16,7 +16,7 @@ import pandas as pd
 from jaxcampaign.certificate import Certificate
 from jaxcampaign.errors import InputError
 from jaxcampaign.plans.proof import proof_bytes, proof_from_bytes
-from jaxcampaign.problems import Proof, SlotProblem
+from jaxcampaign.problems import DisjointSlots, Proof, SlotProblem
 from jaxcampaign.tables import replacing, write_table
 
 _HASHED = ("selection.csv", "certificate.json", "proof.npz")
@@ -150,10 +150,14 @@ def read_plan(folder: Path) -> Plan:
 
 
 def order_digest(problem: SlotProblem) -> str:
-    """Digest of the ids of slots, users and products in their order: what indices refer to."""
+    """Digest of the ids of items, users and products in their order: what indices refer to."""
     digest = hashlib.sha256()
     influence = problem.influence
-    for ids in (influence.slot_ids, influence.user_ids, problem.product_ids):
+    labels = [influence.slots[name] for name in problem.item_key]
+    labels += [influence.user_ids, problem.product_ids]
+    if isinstance(problem, DisjointSlots):
+        labels.append(np.asarray(problem.product_ids, object)[problem.offers.user_product])
+    for ids in labels:
         digest.update("\x1f".join(ids).encode() + b"\x1e")
     return digest.hexdigest()
 

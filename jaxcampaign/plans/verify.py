@@ -119,16 +119,17 @@ def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Cl
 
 def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, str]:
     mask = np.zeros(problem.n_items, bool)
-    lacking = [name for name in (*_SLOT_COLUMNS, "cost", "influence") if name not in table]
+    key = list(problem.item_key)
+    lacking = [n for n in (*key, *_SLOT_COLUMNS, "cost", "influence") if n not in table]
     if lacking:
         return mask, f"selection.csv has no column {lacking[0]}"
-    index = pd.Index(problem.influence.slot_ids).get_indexer(table["slot_id"])
+    index = _labels(problem.influence.slots[key]).get_indexer(_labels(table[key]))
     if (index < 0).any():
-        return mask, f"unknown slot {table['slot_id'].iloc[int(np.argmin(index))]!r}"
+        return mask, f"unknown {_named(table[key], int(np.argmin(index)))}"
     mask[index] = True
     if int(mask.sum()) != len(index):
-        repeated = table["slot_id"][table["slot_id"].duplicated()].iloc[0]
-        return mask, f"slot {repeated!r} stands more than once"
+        repeated = int(np.argmax(table.duplicated(key)))
+        return mask, f"{_named(table[key], repeated)} stands more than once"
     slots = problem.influence.slots.iloc[index]
     for name in _SLOT_COLUMNS:
         known = slots[name].astype("str").to_numpy(object)
@@ -141,6 +142,17 @@ def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, s
         if fault := _first_other(table, name, known, same):
             return mask, fault
     return mask, ""
+
+
+def _labels(frame: pd.DataFrame) -> pd.Index:
+    """The columns as one index of text."""
+    columns = [frame[name].astype("str").to_numpy(object) for name in frame]
+    return pd.Index(columns[0]) if len(columns) == 1 else pd.MultiIndex.from_arrays(columns)
+
+
+def _named(keys: pd.DataFrame, row: int) -> str:
+    values = keys.iloc[row].tolist()
+    return f"slot {values[0]!r}" + "".join(f" of product {value!r}" for value in values[1:])
 
 
 def _first_other(table: pd.DataFrame, name: str, known: np.ndarray, same: np.ndarray) -> str:

@@ -1,8 +1,11 @@
 """What is asked: objectives, constraint rows, problems, and the multipliers that prove bounds."""
 
+from jaxcampaign.problems.branching import BranchedMultipliers, Proof, proven_bound
 from jaxcampaign.problems.cuts import Cuts
+from jaxcampaign.problems.disjoint import DisjointSlots
 from jaxcampaign.problems.lagrangian import Multipliers, lagrangian_bound
 from jaxcampaign.problems.objectives import ProductInfluence, SetFunction, reach_reference
+from jaxcampaign.problems.rounding import RoundedRows
 from jaxcampaign.problems.rows import Rows
 from jaxcampaign.problems.slots import (
     FEASIBILITY_TOLERANCE,
@@ -10,17 +13,25 @@ from jaxcampaign.problems.slots import (
     CommonSlots,
     SlotProblem,
 )
+from jaxcampaign.problems.wrappers import Truncated, Weighted
 
 __all__ = [
     "FEASIBILITY_TOLERANCE",
+    "BranchedMultipliers",
     "BudgetedSlots",
     "CommonSlots",
     "Cuts",
+    "DisjointSlots",
     "Multipliers",
     "ProductInfluence",
+    "Proof",
+    "RoundedRows",
     "Rows",
     "SetFunction",
     "SlotProblem",
+    "Truncated",
+    "Weighted",
     "lagrangian_bound",
+    "proven_bound",
     "reach_reference",
 ]

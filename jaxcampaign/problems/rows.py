@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import jax
 import numpy as np
 from scipy import sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Texts(Sequence[str]):
+    """Many texts of few kinds, each made when it is read: a million rows need no million strings.
+
+    Attributes:
+      kinds: template with `str.format` fields, and one column of equal length for each field.
+    """
+
+    kinds: tuple[tuple[str, tuple[np.ndarray, ...]], ...]
+
+    def __len__(self) -> int:
+        return sum(len(columns[0]) for _, columns in self.kinds)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        for template, columns in self.kinds:
+            if 0 <= place < len(columns[0]):
+                return template.format(*(column[place] for column in columns))
+            place -= len(columns[0])
+        raise IndexError(index)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -32,8 +62,8 @@ class Rows:
     item: np.ndarray
     coefficient: np.ndarray
     n_items: int
-    names: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
+    names: Sequence[str] = ()
+    reasons: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.lower)

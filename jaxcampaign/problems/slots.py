@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.influence.matrix import Influence
@@ -55,6 +56,8 @@ class SlotProblem:
 
     sense: ClassVar[str] = "min"
     name: ClassVar[str] = ""
+    item_key: ClassVar[tuple[str, ...]] = ("slot_id",)
+    """Columns of `influence.slots` that tell items apart."""
 
     def _set(self, **fields: Any) -> None:
         for field, value in fields.items():
@@ -69,6 +72,23 @@ class SlotProblem:
     def n_items(self) -> int:
         """Number of things to choose from: slots, S; for disjoint sets (slot, product) pairs."""
         return self.influence.n_slots
+
+    @property
+    def base(self) -> Influence:
+        """Influence of the slots as they are sold, whatever the items are."""
+        return self.influence
+
+    @property
+    def item_slot(self) -> np.ndarray:
+        """Slot of each item, int[N], a row of `base.slots`."""
+        return np.arange(self.n_items)
+
+    @property
+    def cost_of_all(self) -> float:
+        """Cost of every slot that is an item, once."""
+        cost = np.zeros(self.base.n_slots)
+        cost[self.item_slot] = self.cost
+        return float(cost.sum())
 
     @property
     def item_cost(self) -> np.ndarray:
@@ -107,8 +127,16 @@ class SlotProblem:
 
     def with_demand(self, demand: np.ndarray):
         """The same problem with other demands, float64[L]."""
-        (objective, cost, _, weight, rows), product_ids = self.tree_flatten()
-        return self.tree_unflatten(product_ids, (objective, cost, demand, weight, rows))
+        return self._replaced(demand=demand)
+
+    def without_cost(self):
+        """The same constraints with nothing to pay: what is left is whether they can be met."""
+        return self._replaced(cost=np.zeros_like(self.cost))
+
+    def _replaced(self, **changes: Any):
+        twin = object.__new__(type(self))
+        twin._set(**{f.name: getattr(self, f.name) for f in fields(self)} | changes)
+        return twin
 
     def value(self, achieved: np.ndarray, cost: float) -> float:
         """What the problem optimises, from the achieved influence [L] and the cost."""
@@ -153,28 +181,14 @@ class CommonSlots(SlotProblem):
     name = "common"
 
     def __init__(self, influence: Influence, audiences: Any, cost: Any = None, demand: Any = None):
-        if demand is None:
-            raise InputError(
-                "no demand given",
-                table="demand",
-                remedy="pass the influence that each product needs, for example a demands table",
-            )
-        read = Audiences.read(audiences)
-        demands = product_demands(demand, read.product_ids)
-        wanted = demands["product_id"][demands["demand"] > 0]
-        read.check_present(wanted, table="demands", what="demand")
-        # Plain arrays fix the order of products; otherwise the order of ids does, so that the
-        # order of input rows never changes an answer.
-        product_ids = read.product_ids if read.is_array else tuple(sorted(demands["product_id"]))
-        demands = demands.set_index("product_id").reindex(list(product_ids), fill_value=0.0)
-        audience = read.matrix(influence, product_ids)
+        demands, audience = demanded_products(influence, audiences, demand)
         self._set(
             objective=ProductInfluence(influence, audience),
             cost=slot_costs(cost, influence),
             demand=demands["demand"].to_numpy(np.float64),
-            weight=np.zeros(len(product_ids)),
+            weight=np.zeros(len(demands)),
             rows=Rows.empty(influence.n_slots),
-            product_ids=product_ids,
+            product_ids=tuple(demands.index),
         )
 
 
@@ -242,6 +256,38 @@ class BudgetedSlots(SlotProblem):
             rows=Rows.dense(coefficients, np.full(len(upper), -np.inf), upper, names, reasons),
             product_ids=product_ids,
         )
+
+
+def demanded_products(
+    influence: Influence, audiences: Any, demand: Any
+) -> tuple[pd.DataFrame, sparse.csr_array]:
+    """Products with their demands, and who is interested in them.
+
+    Args:
+      influence: who may see which slot.
+      audiences: as for `CommonSlots`.
+      demand: as for `CommonSlots`.
+
+    Returns:
+      Table demand, [max_slots], ... with the product ids as its index, L rows, and the audiences,
+      float64[L, U].
+    """
+    if demand is None:
+        raise InputError(
+            "no demand given",
+            table="demand",
+            remedy="pass the influence that each product needs, for example a demands table",
+        )
+    read = Audiences.read(audiences)
+    demands = product_demands(demand, read.product_ids)
+    wanted = demands["product_id"][demands["demand"] > 0]
+    read.check_present(wanted, table="demands", what="demand")
+    # Plain arrays fix the order of products; otherwise the order of ids does, so that the
+    # order of input rows never changes an answer.
+    product_ids = read.product_ids if read.is_array else tuple(sorted(demands["product_id"]))
+    demands = demands.set_index("product_id").reindex(list(product_ids))
+    demands["demand"] = demands["demand"].fillna(0.0)
+    return demands, read.matrix(influence, product_ids)
 
 
 def _product_weights(weight: Any, audiences: Audiences) -> np.ndarray:

@@ -1,6 +1,25 @@
 """Easier problems whose answers bound the true one, with the multipliers that prove it."""
 
+from jaxcampaign.relaxations.continuous_greedy import ContinuousGreedy
+from jaxcampaign.relaxations.first_order import FirstOrderRelaxation
 from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxed
+from jaxcampaign.relaxations.monte_carlo import Estimate, MonteCarlo
+from jaxcampaign.relaxations.multilinear import (
+    multilinear,
+    multilinear_gradients,
+    multilinear_value_and_gradient,
+)
 from jaxcampaign.relaxations.prefix import prefix_bound
 
-__all__ = ["LinearRelaxation", "Relaxed", "prefix_bound"]
+__all__ = [
+    "ContinuousGreedy",
+    "Estimate",
+    "FirstOrderRelaxation",
+    "LinearRelaxation",
+    "MonteCarlo",
+    "Relaxed",
+    "multilinear",
+    "multilinear_gradients",
+    "multilinear_value_and_gradient",
+    "prefix_bound",
+]

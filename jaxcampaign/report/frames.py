@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.problems import DisjointSlots
 from jaxcampaign.report.wording import clock
 from jaxcampaign.solvers import Solution
 
@@ -13,12 +14,12 @@ from jaxcampaign.solvers import Solution
 def plan_frame(solution: Solution) -> pd.DataFrame:
     """One row per chosen slot: slot_id, board_id, start, end (HH:MM), cost, influence.
 
-    The most expensive first, ties by id, as in `Solution.table`.
+    For disjoint sets also product_id. The most expensive first, ties by id, as in `Solution.table`.
     """
     table = solution.table()
     return pd.DataFrame(
         {
-            "slot_id": table["slot_id"],
+            **{name: table[name] for name in solution.problem.item_key},
             "board_id": table["board_id"],
             "start": clock(table["start_min"]),
             "end": clock(table["end_min"]),
@@ -47,15 +48,21 @@ def board_frame(solution: Solution) -> pd.DataFrame:
 def product_frame(solution: Solution) -> pd.DataFrame:
     """One row per product: product_id, demand, achieved, shortfall, share, attainable, weight.
 
-    `share` is achieved over demand, NaN without a demand; `attainable` is the influence of all
-    slots together. Where demands are asked, the lowest share first, those without one last;
-    otherwise the most influence first. Ties stay in the problem's order.
+    For disjoint sets also slots and cost, what is bought for the product. `share` is achieved
+    over demand, NaN without a demand; `attainable` is the influence of all slots together. Where
+    demands are asked, the lowest share first, those without one last; otherwise the most
+    influence first. Ties stay in the problem's order.
     """
     problem = solution.problem
     frame = solution.per_product()
     frame["share"] = frame["achieved"] / frame["demand"].where(frame["demand"] > 0)
     frame["attainable"] = problem.objective.reference(np.ones(problem.n_items, bool))
     frame["weight"] = problem.weight
+    if isinstance(problem, DisjointSlots):
+        owner, n_products = problem.item_product[solution.selection], len(frame)
+        frame["slots"] = np.bincount(owner, minlength=n_products)
+        paid = problem.cost[solution.selection]
+        frame["cost"] = np.bincount(owner, weights=paid, minlength=n_products).astype(np.float64)
     by, rising = ("share", True) if problem.sense == "min" else ("achieved", False)
     return frame.sort_values(by, ascending=rising, kind="stable", ignore_index=True)
 

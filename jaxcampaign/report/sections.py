@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jaxcampaign.certificate import FEASIBILITY_TOLERANCE
+from jaxcampaign.certificate import FEASIBILITY_TOLERANCE, unreachable
 from jaxcampaign.problems import reach_reference
 from jaxcampaign.report import wording
 from jaxcampaign.report.design import NARROW_IN, WIDE_IN, svg
@@ -59,11 +59,13 @@ def headline(solution: Solution, title: str) -> Markup:
 def key_figures(solution: Solution) -> Markup:
     """The numbers that a reader looks for first."""
     problem, c = solution.problem, solution.certificate
-    boards = problem.influence.slots["board_id"].to_numpy()
-    used, offered = len(np.unique(boards[solution.selection])), len(np.unique(boards))
-    reached = reach_reference(problem.influence, solution.selection).sum()
+    boards = problem.base.slots["board_id"].to_numpy()
+    bought = np.zeros(problem.base.n_slots, bool)
+    bought[problem.item_slot[solution.selection]] = True
+    used, offered = len(np.unique(boards[bought])), len(np.unique(boards))
+    reached = reach_reference(problem.base, bought).sum()
     cards = [
-        _card("Slots", f"{solution.selection.sum():,}", f"of {problem.n_items:,} on offer"),
+        _card("Slots", f"{bought.sum():,}", f"of {problem.base.n_slots:,} on offer"),
         _card("Boards", f"{used:,}", f"of {offered:,}"),
         _card("Cost", number(c.cost), _limits(solution)),
     ]
@@ -74,7 +76,7 @@ def key_figures(solution: Solution) -> Markup:
         short = f"short by {number(c.shortfall.sum())} in all" if lacking else "none falls short"
         met = f"of {asked:,}; {short}"
         cards.append(_card("Demands met", f"{asked - lacking:,}", met, failed=lacking > 0))
-    people = f"expected, of {problem.influence.n_users:,} who pass a slot"
+    people = f"expected, of {problem.base.n_users:,} who pass a slot"
     cards.append(_card("People influenced", number(reached, 3), people))
     if c.feasible and c.bound is not None:
         shown, word = wording.ceiling, "no plan has more"
@@ -129,6 +131,11 @@ def demand_section(solution: Solution) -> Markup:
             Column("share", "Share", lambda share: percent(share) if share == share else "", True),
             Column("shortfall", "Shortfall", number, True),
         ]
+        if "slots" in frame:
+            columns += [
+                Column("slots", "Slots", "{:,}".format, True),
+                Column("cost", "Cost", number, True),
+            ]
         caption = (
             "Influence: how many people of the product's audience are expected to be influenced."
         )
@@ -193,6 +200,7 @@ def plan_section(solution: Solution) -> Markup:
         plan.head(_MAX_ROWS),
         [
             Column("slot_id", "Slot"),
+            *([Column("product_id", "Product")] if "product_id" in plan else []),
             Column("board_id", "Board"),
             Column("start", "From"),
             Column("end", "To"),
@@ -301,20 +309,21 @@ def _drawn(draw: Callable[..., Figure], alt: str, caption: str) -> Markup:
 
 
 def _limits(solution: Solution) -> str:
-    rows = solution.problem.rows
-    limits = dict(zip(rows.names, rows.upper, strict=True))
-    if "budget" in limits:
-        return f"of a budget of {number(limits['budget'])}"
-    return "every slot: " + number(solution.problem.cost.sum())
+    problem = solution.problem
+    if problem.sense == "max" and "budget" in problem.rows.names:
+        budget = problem.rows.upper[list(problem.rows.names).index("budget")]
+        return f"of a budget of {number(budget)}"
+    return "every slot: " + number(problem.cost_of_all)
 
 
 def _bound_source(solution: Solution) -> list[str]:
     c = solution.certificate
     verify = element("code", "jaxcampaign verify DIR")
     if c.bound is None:
+        proof = "stored multipliers and the " if not unreachable(solution.problem) else ""
         return [
             "There is no bound: the problem has no feasible plan. ",
-            "The sums behind that are recomputed by ",
+            f"The {proof}sums behind that are recomputed by ",
             verify,
             ".",
         ]

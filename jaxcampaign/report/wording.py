@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxcampaign.certificate import unreachable
+from jaxcampaign.problems import DisjointSlots
 from jaxcampaign.solvers import Solution
 
 
@@ -64,6 +66,13 @@ def clock(minutes: ArrayLike) -> pd.Series:
 def question(solution: Solution) -> str:
     """What was asked, in one sentence."""
     problem, products = solution.problem, len(solution.problem.product_ids)
+    if isinstance(problem, DisjointSlots):
+        limits = " within its limit of slots," if np.isfinite(problem.max_slots).any() else ""
+        whom = "the product get" if products == 1 else f"each of {products:,} products get"
+        return (
+            f"Which billboard slots should {whom}, no slot for two of them,{limits} so that each "
+            "has the influence it needs at the least cost?"
+        )
     if problem.sense == "min":
         asked = "gives the product" if products == 1 else f"gives each of {products:,} products"
         return f"Which set of billboard slots {asked} the influence it needs at the least cost?"
@@ -182,13 +191,19 @@ def _all_met(solution: Solution) -> str:
 def _why_not(solution: Solution) -> str:
     c = solution.certificate
     asked = int((c.demand > 0).sum())
-    if c.reasons and asked == 1:
+    beyond = len(unreachable(solution.problem)) if c.reasons else 0
+    if beyond and asked == 1:
         return "No plan can meet the demand: it is more than all slots together can reach."
-    if c.reasons:
-        ask = "asks" if len(c.reasons) == 1 else "ask"
+    if beyond:
+        ask = "asks" if beyond == 1 else "ask"
         return (
-            f"No plan can meet every demand: {len(c.reasons):,} of {counted(asked, 'product')} "
+            f"No plan can meet every demand: {beyond:,} of {counted(asked, 'product')} "
             f"{ask} for more influence than all slots together can reach."
+        )
+    if c.reasons:
+        return (
+            "No plan can meet every demand: each product alone could be served, but not all of "
+            "them within the limits, as the stored multipliers prove."
         )
     return (
         "This plan breaks a demand or a limit. It is not proven that every plan must: another "

@@ -2,20 +2,26 @@
 
 from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.baselines import RandomAllocation, TopK
+from jaxcampaign.solvers.bicriteria import BicriteriaGreedy
+from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.greedy import Greedy, StochasticGreedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
 from jaxcampaign.solvers.mixed_integer import MixedInteger
+from jaxcampaign.solvers.permutation import PermutationSampling
 from jaxcampaign.solvers.solution import Solution
 from jaxcampaign.solvers.solve import choose_solver, solve
 
 __all__ = [
+    "BicriteriaGreedy",
+    "BranchAndCut",
     "BruteForce",
     "Clock",
     "Finding",
     "Greedy",
     "LPRounding",
     "MixedInteger",
+    "PermutationSampling",
     "RandomAllocation",
     "Solution",
     "Solver",

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcampaign.problems import SlotProblem
 from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.solvers.allocation import refuse_disjoint
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.repair import fill
@@ -25,7 +26,12 @@ class TopK:
     per_cost: bool = False
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
-        """Select; the key is not used."""
+        """Select; the key is not used.
+
+        Raises:
+          InputError: the problem is one of disjoint sets.
+        """
+        refuse_disjoint(problem, self)
         del key, clock
         score = problem.influence.singleton
         if self.per_cost:
@@ -39,7 +45,12 @@ class RandomAllocation:
     """Slots in random order until every demand is met or nothing more fits."""
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
-        """Select; the key is consumed."""
+        """Select; the key is consumed.
+
+        Raises:
+          InputError: the problem is one of disjoint sets.
+        """
+        refuse_disjoint(problem, self)
         del clock
         return _in_order(problem, np.asarray(jax.random.permutation(key, problem.n_items)))
 

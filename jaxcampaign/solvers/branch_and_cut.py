@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import Proof, SlotProblem, lagrangian_bound, proven_bound
+from jaxcampaign.problems import (
+    DisjointSlots,
+    Proof,
+    SlotProblem,
+    lagrangian_bound,
+    proven_bound,
+)
 from jaxcampaign.problems.lagrangian import Inequalities, Multipliers, priced_bound
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
 from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 from jaxcampaign.relaxations.tree import Tree
-from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.greedy import Greedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.neighbourhood import Neighbourhoods, finished
+from jaxcampaign.solvers.neighbourhood import Neighbourhoods, below, finished
 
 _SECONDS = 60.0
 # Share of the time that the root may take.
@@ -70,17 +77,22 @@ class BranchAndCut:
             limit = Clock.after(self.time_limit or _SECONDS)
             clock = limit if limit.end < clock.end else clock
         rounding_key, seed_key = jax.random.split(key)
-        greedy = Greedy().search(problem, key=rounding_key, clock=clock)
+        disjoint = isinstance(problem, DisjointSlots)
+        # Disjoint sets have roundings of their own, which also tell what is infeasible.
+        first: Solver = self.rounding if disjoint else Greedy()
+        start = first.search(problem, key=rounding_key, clock=_part(clock, _ROOT_SHARE))
         program = CutProgram(problem, problem.active_users)
         vertices = self.relaxation.tighten(program, seconds=_ROOT_SHARE * clock.left)
-        if not vertices:
-            return Finding(greedy.selection, greedy.multipliers, limit_hit=True)
+        if not vertices or program.infeasible:
+            return replace(start, limit_hit=start.limit_hit or not program.infeasible)
         root = program.multipliers(vertices[-1].prices).clipped()
         points = tuple(vertex.x for vertex in vertices)
         relaxed = Relaxed(lagrangian_bound(problem, root), root, points, {})
-        best, statistics = self.rounding.round(
-            problem, relaxed, greedy.selection, key=rounding_key, clock=clock
-        )
+        best, statistics = Coverage(problem, start.selection), dict(start.statistics)
+        if not disjoint:
+            best, statistics = self.rounding.round(
+                problem, relaxed, start.selection, key=rounding_key, clock=clock
+            )
         board = _Board(best, self.gap)
         tree = Tree(program, vertices[-1], self.relaxation)
         seed = int(jax.random.randint(seed_key, (), 0, 2**31 - 1))
@@ -133,6 +145,11 @@ class BranchAndCut:
                 done.result()
 
 
+def _part(clock: Clock, share: float) -> Clock:
+    """A clock with a share of the time that is left."""
+    return Clock(min(clock.end, time.monotonic() + share * clock.left))
+
+
 class _Board:
     """What the two threads know of each other's work."""
 
@@ -147,7 +164,7 @@ class _Board:
         """Value in the minimised form from which a node is of no interest."""
         if self._stopped:
             return -np.inf
-        return self.best.score - self._gap * abs(self.best.score)
+        return below(self.best.score, self._gap)
 
     def offer(self, coverage: Coverage) -> None:
         """Keep a plan if it is the best; only one thread offers."""

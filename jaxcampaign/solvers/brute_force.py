@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
-from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.relaxations import LinearRelaxation, prefix_bound
+from jaxcampaign.relaxations.feasibility import relax_or_refute
 from jaxcampaign.solvers.base import Clock, Finding
 
 # Numbers in one block of reaches.
@@ -19,6 +20,9 @@ _BLOCK = 4_000_000
 @dataclass(frozen=True)
 class BruteForce:
     """Evaluates all 2^S selections and keeps the best; ties go to the first in binary order.
+
+    Where none is feasible the answer is the one within the limits that misses the least, with
+    a proof of infeasibility if the linear relaxation has one.
 
     Args:
       max_slots: larger problems are refused.
@@ -47,17 +51,25 @@ class BruteForce:
         audience = problem.objective.audience
         low_rest = _rest(low, miss[:split])
         best_score, best = np.inf, np.zeros(n, bool)
+        least_missing = np.inf
         for high in _combinations(n - split):
             masks = np.concatenate([low, np.broadcast_to(high, (len(low), n - split))], axis=1)
             rest = low_rest * np.prod(np.where(high[:, None], miss[split:], 1.0), axis=0)
             achieved = (audience @ (1 - rest).T).T
-            score = _score(problem, masks, achieved)
+            score, missing = _score(problem, masks, achieved)
             first = int(np.argmin(score))
             if score[first] < best_score:
                 best_score, best = score[first], masks[first]
+            closest = int(np.argmin(missing))
+            if best_score == np.inf and missing[closest] < least_missing:
+                least_missing, best = missing[closest], masks[closest]
+        statistics = {"selections": 2**n}
+        if best_score == np.inf:
+            _, refuted = relax_or_refute(problem, LinearRelaxation(rounding=False))
+            multipliers = None if refuted is None else refuted.multipliers
+            return Finding(best, multipliers, statistics=statistics)
         _, multipliers = prefix_bound(problem, [best] if problem.sense == "max" else [])
         proven = float(best_score) if problem.sense == "min" else -float(best_score)
-        statistics = {"selections": 2**n}
         return Finding(best, multipliers, solver_bound=proven, statistics=statistics)
 
 
@@ -74,12 +86,21 @@ def _rest(masks: np.ndarray, miss: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _score(problem: SlotProblem, masks: np.ndarray, achieved: np.ndarray) -> np.ndarray:
-    """Value in the minimised form, infinite where infeasible, float64[len(masks)]."""
-    met = (achieved >= problem.required).all(axis=1)
+def _score(
+    problem: SlotProblem, masks: np.ndarray, achieved: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How good each selection is.
+
+    Returns:
+      Value in the minimised form, infinite where infeasible, float64[len(masks)]; and the shares of
+      demands that are missed, infinite beyond the limits.
+    """
+    within = np.ones(len(masks), bool)
     if len(problem.rows):
         activity = masks @ problem.rows.matrix.T.toarray()
         lower, upper = problem.rows.tolerated(FEASIBILITY_TOLERANCE)
-        met &= ((activity <= upper) & (activity >= lower)).all(axis=1)
+        within = ((activity <= upper) & (activity >= lower)).all(axis=1)
+    short = np.maximum(problem.required - achieved, 0.0) @ problem.inverse_demand
+    met = within & (achieved >= problem.required).all(axis=1)
     value = masks @ problem.cost if problem.sense == "min" else -(achieved @ problem.weight)
-    return np.where(met, value, np.inf)
+    return np.where(met, value, np.inf), np.where(within, short, np.inf)

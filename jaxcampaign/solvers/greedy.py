@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, DisjointSlots, SlotProblem
 from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.solvers.allocate import complete_allocation, prune_allocation
+from jaxcampaign.solvers.allocation import Allocation, refuse_disjoint
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lazy import LazyTables, lazy_tables, run_lazy_greedy
@@ -22,8 +24,9 @@ class Greedy:
     """Best gain per cost first, evaluated lazily.
 
     For demands, the gain of a slot is `sum_j min(I_j gain, what j lacks) / k_j` per cost
-    (Wolsey, 1982); for a budget, the better of gain and gain per cost is kept (Lin and Bilmes,
-    2010); for a number of slots alone, plain gain, with its 1 - 1/e guarantee.
+    (Wolsey, 1982), for disjoint sets that of the product that the slot then goes to; for a
+    budget, the better of gain and gain per cost is kept (Lin and Bilmes, 2010); for a number of
+    slots alone, plain gain, with its 1 - 1/e guarantee.
 
     Args:
       prune: afterwards drop slots that no demand needs, the most expensive first.
@@ -34,6 +37,8 @@ class Greedy:
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Select; the key is not used. The greedy pass itself is not interrupted."""
         del key
+        if isinstance(problem, DisjointSlots):
+            return _allocate(problem, self.prune, clock)
         return (
             _cover(problem, self.prune, clock) if problem.sense == "min" else _pack(problem, clock)
         )
@@ -65,7 +70,12 @@ class StochasticGreedy:
             )
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
-        """Select; the key is consumed."""
+        """Select; the key is consumed.
+
+        Raises:
+          InputError: the problem is one of disjoint sets.
+        """
+        refuse_disjoint(problem, self)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         coverage, picks = Coverage(problem), 0
         covering = problem.sense == "min"
@@ -156,6 +166,19 @@ def pack_greedily(coverage: Coverage, tables: LazyTables, *, per_cost: bool) -> 
     rest = np.argsort(-gains / problem.divisor if per_cost else -gains, kind="stable")
     fill(coverage, rest[gains[rest] > 0])
     return order
+
+
+def _allocate(problem: DisjointSlots, prune: bool, clock: Clock) -> Finding:
+    allocation = Allocation(problem)
+    picks = complete_allocation(
+        allocation, clock, weights=problem.inverse_demand, divisor=problem.divisor
+    )
+    if prune:
+        prune_allocation(allocation, clock)
+    _, multipliers = prefix_bound(problem, [])
+    return Finding(
+        allocation.selection, multipliers, limit_hit=clock.out, statistics={"picks": picks}
+    )
 
 
 def _cover(problem: SlotProblem, prune: bool, clock: Clock) -> Finding:

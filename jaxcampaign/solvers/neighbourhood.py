@@ -112,7 +112,7 @@ class Neighbourhoods:
         for _ in range(_ROUNDS):
             if limit.out:
                 return best, False
-            cutoff = best.score - _BETTER * abs(best.score)
+            cutoff = below(best.score, _BETTER)
             answer = Core(problem, free, taken, cuts).solve(
                 seconds=limit.left, cutoff=cutoff, gap=1e-4
             )
@@ -129,6 +129,11 @@ class Neighbourhoods:
                 [cuts, Cuts.at_selection(problem.influence, overstated, answer.selection)]
             )
         return best, True
+
+
+def below(score: float, share: float) -> float:
+    """A score that is better by a share of itself; without a feasible plan anything is better."""
+    return score - share * abs(score) if np.isfinite(score) else np.inf
 
 
 def finished(problem: SlotProblem, selection: np.ndarray, clock: Clock) -> Coverage:

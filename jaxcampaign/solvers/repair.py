@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxcampaign.problems import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
 from jaxcampaign.solvers.base import Clock
 from jaxcampaign.solvers.coverage import Coverage
 
@@ -12,14 +12,14 @@ from jaxcampaign.solvers.coverage import Coverage
 def complete(coverage: Coverage, weights: np.ndarray) -> None:
     """Add slots, best truncated gain per cost first, until every demand is met, in float64.
 
-    The float32 loop leaves at most rounding to do here: every pick looks at all slots. Demands
-    that cannot be met are left open.
+    The float32 loop leaves at most rounding to do here: every pick looks at all slots. No upper
+    limit is passed, and demands that cannot be met are left open.
     """
     while not coverage.feasible:
         lacking = np.flatnonzero(coverage.residual > 0)
         weight = np.maximum(weights[lacking], 1e-12)
         gains = np.minimum(coverage.gains(lacking), coverage.residual[lacking]) @ weight
-        gains[coverage.selection] = 0
+        gains[coverage.selection | ~_allowed(coverage.problem, coverage.selection)] = 0
         best = int(np.argmax(gains / coverage.problem.divisor))
         if gains[best] <= 0:
             return
@@ -62,6 +62,7 @@ def swap(coverage: Coverage, clock: Clock, *, max_pairs: int = 2_000_000) -> int
         coverage.remove(slot)
         lacking = np.flatnonzero(coverage.residual > 0)
         cheaper = (problem.cost < problem.cost[slot]) & ~coverage.selection
+        cheaper &= _allowed(problem, coverage.selection)
         enough = (coverage.gains(lacking) >= coverage.residual[lacking]).all(axis=1)
         found = np.flatnonzero(cheaper & enough)
         if len(found):
@@ -93,3 +94,12 @@ def fill(coverage: Coverage, order: np.ndarray) -> None:
         left = left - (total[:, count - 1] if count else 0.0)
         order = order[count:]
     coverage.refresh()
+
+
+def _allowed(problem: SlotProblem, selection: np.ndarray) -> np.ndarray:
+    """Items that no upper limit keeps out of a selection, bool[N]."""
+    rows, allowed = problem.rows, np.ones(problem.n_items, bool)
+    if len(rows):
+        left = rows.tolerated(FEASIBILITY_TOLERANCE)[1] - rows.matrix @ selection
+        allowed[rows.item[rows.coefficient > left[rows.row]]] = False
+    return allowed

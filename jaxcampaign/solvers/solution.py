@@ -54,14 +54,16 @@ class Solution:
     def table(self) -> pd.DataFrame:
         """One row per chosen slot: slot_id, board_id, start_min, end_min, cost, influence.
 
-        `influence` is what the slot brings on its own, summed over users; the most expensive slots
-        come first, ties by id.
+        For disjoint sets also product_id, whose slot it is. `influence` is what the slot brings
+        on its own, summed over users, there those of the product; the most expensive slots come
+        first, ties by id.
         """
         chosen = np.flatnonzero(self.selection)
         frame = self.problem.influence.slots.iloc[chosen].copy()
         frame["cost"] = self.problem.cost[chosen]
         frame["influence"] = self.problem.influence.singleton[chosen]
-        frame = frame.sort_values(["cost", "slot_id"], ascending=[False, True])
+        key = list(self.problem.item_key)
+        frame = frame.sort_values(["cost", *key], ascending=[False, *[True] * len(key)])
         return frame.reset_index(drop=True)
 
     def per_product(self) -> pd.DataFrame:
@@ -81,7 +83,7 @@ class Solution:
         c = self.certificate
         facts = {
             "status": f"{self.status} ({_ADVICE[self.status]})",
-            "slots": f"{int(self.selection.sum()):,} of {self.problem.n_items:,}",
+            "slots": f"{int(self.selection.sum()):,} of {self.problem.base.n_slots:,}",
             "cost": f"{c.cost:,.6g}",
         }
         if c.sense == "max":

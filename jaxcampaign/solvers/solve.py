@@ -16,17 +16,15 @@ from jaxcampaign.certificate import (
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import SlotProblem
 from jaxcampaign.solvers.base import Clock, Solver
+from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.greedy import Greedy
-from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.mixed_integer import MixedInteger
 from jaxcampaign.solvers.solution import Solution
 
-# Largest sizes, in stored pairs, at which branch and bound and the simplex method are the choice.
-_INTEGER_PAIRS = 300
 # Most users for which trying all selections of a dozen slots is quick.
 _BRUTE_USERS = 10_000
-_LINEAR_PAIRS = 400_000
+# Largest size, in stored pairs, at which the simplex method is the choice.
+_SIMPLEX_PAIRS = 400_000
 
 
 def solve(
@@ -86,10 +84,8 @@ def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
     pairs = problem.influence.n_pairs
     if problem.n_items <= 12 and problem.influence.n_users <= _BRUTE_USERS:
         return BruteForce(), f"{problem.n_items} slots: all selections can be tried"
-    if pairs <= _INTEGER_PAIRS:
-        return MixedInteger(), f"{pairs:,} pairs: small enough for branch and bound"
-    if pairs <= _LINEAR_PAIRS:
-        return LPRounding(), f"{pairs:,} pairs: the linear relaxation is quick and tight"
+    if pairs <= _SIMPLEX_PAIRS:
+        return BranchAndCut(), f"{pairs:,} pairs: the linear relaxation is quick and tight"
     return Greedy(), f"{pairs:,} pairs: too many for the simplex method"
 
 
