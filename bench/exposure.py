@@ -5,7 +5,9 @@
 Every rival is tried once on each city and must give the same pairs; the fastest then alternates
 with this package. A rival's time covers all that it needs from raw degrees to index arrays. Its
 radius is inflated and its pairs are measured again by the haversine, since neither a projection
-nor a chord decides the edge exactly. Results go to bench/results/exposure.json.
+nor a chord decides the edge exactly. Bytes moved are what any method must read and write, 16 for
+each point, board and found pair; their rate is set against that of copying 1 GiB. Results go to
+bench/results/exposure.json.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from harness import copy_gb_s
 from scipy.spatial import cKDTree
 
 from jaxcampaign.influence.exposure import Exposures, count_exposures, find_exposures
@@ -199,6 +202,7 @@ def search(city: str, args: argparse.Namespace) -> dict:
         if not np.array_equal(hits, counted.hits):
             raise AssertionError("the (slot, user) pairs differ")
     median = {name: statistics.median(values) for name, values in times.items()}
+    moved_gb = 16e-9 * (args.points + args.boards + int(pairs[0].size))
     return {
         "city": city,
         "city_km": args.city_km,
@@ -212,6 +216,9 @@ def search(city: str, args: argparse.Namespace) -> dict:
         "fastest_rival": best,
         "times_s": times,
         "median_s": median,
+        "moved_gb": moved_gb,
+        "gb_s": moved_gb / median["ours"],
+        "of_copy": moved_gb / median["ours"] / args.copy_gb_s,
         "speedup_search": median["rival"] / median["ours"],
         "speedup_to_slot_user_pairs": median["rival_count"] / median["ours_count"],
     }
@@ -295,14 +302,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default))
     args = parser.parse_args()
 
-    result = {**environment(), "radius_m": RADIUS_M, "slot_minutes": SLOT_MIN, "search": []}
+    args.copy_gb_s = copy_gb_s()
+    result = {
+        **environment(),
+        "copy_gb_s": args.copy_gb_s,
+        "radius_m": RADIUS_M,
+        "slot_minutes": SLOT_MIN,
+        "search": [],
+    }
     for city in CITIES:
         row = search(city, args)
         result["search"].append(row)
         median = row["median_s"]
         print(
             f"{city}: {row['point_board_pairs']:,} (point, board) pairs: {median['ours']:.3f} s, "
-            f"cKDTree {median['rival']:.3f} s ({row['speedup_search']:.1f} x); "
+            f"cKDTree {median['rival']:.3f} s ({row['speedup_search']:.1f} x), "
+            f"{row['gb_s']:.2f} GB/s, {row['of_copy']:.0%} of copying; "
             f"{row['slot_user_pairs']:,} (slot, user) pairs: {median['ours_count']:.3f} s, "
             f"cKDTree + NumPy {median['rival_count']:.3f} s "
             f"({row['speedup_to_slot_user_pairs']:.1f} x)"

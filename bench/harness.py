@@ -78,6 +78,40 @@ def machine() -> dict[str, Any]:
     }
 
 
+def device_name() -> str:
+    """Where JAX computes, such as "cpu" or "gpu: NVIDIA H200"."""
+    import jax
+
+    device = jax.devices()[0]
+    kind = str(device.device_kind)
+    return device.platform if kind == device.platform else f"{device.platform}: {kind}"
+
+
+def copy_gb_s(n_bytes: int = 1 << 30, repeats: int = 5) -> float:
+    """Copy bandwidth of the machine that JAX computes on, GB/s, read and written both counted.
+
+    The array is larger than any cache. On a CPU the faster of NumPy and JAX counts.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    negate = jax.jit(jnp.negative)
+    source = jnp.ones(n_bytes // 4, jnp.float32)
+    sides = [lambda: negate(source).block_until_ready()]
+    if jax.default_backend() == "cpu":
+        host, target = np.asarray(source), np.ones(n_bytes // 4, np.float32)
+        sides.append(lambda: np.copyto(target, host))
+    best = float("inf")
+    for side in sides:
+        side()
+        for _ in range(repeats):
+            began = time.perf_counter()
+            side()
+            best = min(best, time.perf_counter() - began)
+    return 2e-9 * n_bytes / best
+
+
 def write_results(name: str, record: dict[str, Any]) -> None:
     """Write bench/results/NAME.json and say so."""
     target = RESULTS / f"{name}.json"

@@ -195,3 +195,15 @@ def test_more_pairs_than_cells():
         synth_pair_arrays(n_slots=2, n_users=3, n_pairs=7)
     with pytest.raises(InputError):
         synth_pair_arrays(n_slots=2, n_users=0, n_pairs=1)
+
+
+def test_draws_in_several_parts_are_as_good(monkeypatch):
+    size = {"n_slots": 300, "n_users": 200, "n_pairs": 9_000, "seed": 4}
+    monkeypatch.setattr("jaxcampaign.tables.random_pairs._AT_ONCE", 1_000)
+    slot, user, prob = synth_pair_arrays(**size)
+    code = slot.astype(np.int64) * 200 + user
+    assert len(code) == 9_000
+    assert (np.diff(code) > 0).all()
+    assert ((prob > 0) & (prob < 1)).all()
+    degrees = np.sort(np.bincount(slot, minlength=300))
+    assert degrees[-1] > 3 * degrees[150]

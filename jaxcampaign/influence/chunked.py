@@ -120,15 +120,14 @@ def build_chunked(
     n_steps = padded_size(max(int(end_step[-1]), _STEP_WIDTHS[0]))
     columns = np.zeros((n_steps, lanes), np.int32)
     laid_values = np.zeros((n_steps, lanes), np.float32)
-    # Entry nnz is the padding. Chunk by chunk, so that temporaries stay in cache.
-    indices, values = np.append(indices, np.int32(0)), np.append(values, np.float32(0))
+    # Chunk by chunk, so that temporaries stay in cache.
     for chunk in np.flatnonzero(depth):
         step = np.arange(depth[chunk])
         inside = step < length[chunk][:, None]
-        entry = np.where(inside, start[chunk][:, None] + step, indices.size - 1)
+        entry = np.where(inside, start[chunk][:, None] + step, 0)
         steps = slice(end_step[chunk] - depth[chunk], end_step[chunk])
-        columns[steps] = indices[entry].T
-        laid_values[steps] = values[entry].T
+        columns[steps] = np.where(inside, indices[entry], 0).T
+        laid_values[steps] = np.where(inside, values[entry], 0).T
 
     place = np.empty(n_pieces, np.int64)
     place[order] = np.arange(n_pieces)

@@ -101,7 +101,7 @@ class Influence:
           InputError: a probability outside [0, 1], or a pair that stands more than once.
         """
         user_ids = np.asarray(user_ids, dtype=object)
-        prob = np.asarray(prob)
+        slot, user, prob = np.asarray(slot), np.asarray(user), np.asarray(prob)
         bad = np.flatnonzero(~((prob >= 0) & (prob <= 1)))
         if len(bad):
             raise InputError(
@@ -113,18 +113,22 @@ class Influence:
                 remedy="correct it, or clip",
             )
         keep = prob > 0
-        shape = (len(slots), len(user_ids))
-        full = sparse.coo_array(
-            (np.asarray(prob, np.float64)[keep], (slot[keep], user[keep])), shape=shape
-        ).tocsr()
-        if full.nnz < int(keep.sum()):
+        if not keep.all():
+            slot, user, prob = slot[keep], user[keep], prob[keep]
+        slot_ids = slots["slot_id"].to_numpy(dtype=object)
+        rows = _by_id(slot_ids, np.bincount(slot, minlength=len(slot_ids)) > 0)
+        columns = _by_id(user_ids, np.bincount(user, minlength=len(user_ids)) > 0)
+        places = (_inverse(rows, len(slot_ids))[slot], _inverse(columns, len(user_ids))[user])
+        if prob.dtype != np.float32:  # single precision halves what is sorted
+            prob = prob.astype(np.float64, copy=False)
+        matrix = sparse.coo_array((prob, places), shape=(len(rows), len(columns))).tocsr()
+        if matrix.nnz < len(prob):
             raise InputError(
                 "a pair stands more than once", table="pairs", remedy="keep one row per pair"
             )
-        rows = _by_id(slots["slot_id"].to_numpy(dtype=object), np.diff(full.indptr) > 0)
-        columns = _by_id(user_ids, np.bincount(full.indices, minlength=shape[1]) > 0)
-        matrix = full[rows][:, columns].tocsr()
+        del places
         matrix.sort_indices()
+        matrix = matrix.astype(np.float64)
         kept = slots.iloc[rows].reset_index(drop=True)
         return cls(matrix, kept, user_ids[columns])
 
@@ -200,4 +204,14 @@ class Influence:
 def _by_id(ids: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """Positions of the kept ids, in order of id."""
     positions = np.flatnonzero(keep)
-    return positions[np.argsort(ids[positions], kind="stable")]
+    kept = ids[positions]
+    if (kept[1:] >= kept[:-1]).all():
+        return positions
+    return positions[np.argsort(kept, kind="stable")]
+
+
+def _inverse(positions: np.ndarray, n: int) -> np.ndarray:
+    """Where each of n things stands among those at the given positions, int32[n]."""
+    inverse = np.empty(n, np.int32)
+    inverse[positions] = np.arange(len(positions), dtype=np.int32)
+    return inverse

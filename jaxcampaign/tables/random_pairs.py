@@ -13,6 +13,7 @@ from jaxcampaign.tables.labels import numbered, picked
 _SLOT_TAIL, _USER_TAIL = 0.7, 0.6  # weight of the k-th slot or user ~ k ** -tail
 _SLOTS_PER_BOARD = 96
 _SLOT_MINUTES = 15
+_AT_ONCE = 1 << 23  # draws
 
 
 class PairArrays(NamedTuple):
@@ -57,10 +58,17 @@ def synth_pair_arrays(*, n_slots: int, n_users: int, n_pairs: int, seed: int = 0
     rng = np.random.default_rng(seed)
     drawn = _from_all_cells if 4 * n_pairs > n_cells else _by_rejection
     code = drawn(rng, n_slots, n_users, n_pairs)
-    slot, user = np.divmod(code, n_users)
+    slot, user = np.empty(n_pairs, np.int32), np.empty(n_pairs, np.int32)
+    for at in range(0, n_pairs, _AT_ONCE):
+        part = slice(at, at + _AT_ONCE)
+        slot[part], user[part] = np.divmod(code[part], n_users)
+    del code
     # Cubing a uniform gives many faint pairs and few strong ones: median 0.12, mean 0.24.
-    prob = 0.01 + 0.94 * rng.random(n_pairs, dtype=np.float32) ** 3
-    return PairArrays(slot.astype(np.int32), user.astype(np.int32), prob)
+    prob = rng.random(n_pairs, dtype=np.float32)
+    prob **= 3
+    prob *= 0.94
+    prob += 0.01
+    return PairArrays(slot, user, prob)
 
 
 def synth_pairs(*, n_slots: int, n_users: int, n_pairs: int, seed: int = 0) -> Pairs:
@@ -72,27 +80,37 @@ def synth_pairs(*, n_slots: int, n_users: int, n_pairs: int, seed: int = 0) -> P
     slot, user, prob = synth_pair_arrays(
         n_slots=n_slots, n_users=n_users, n_pairs=n_pairs, seed=seed
     )
-    rng = np.random.default_rng([seed, 1])
-    influence = np.bincount(slot, weights=prob, minlength=n_slots)
-    board, quarter = np.divmod(np.arange(n_slots), _SLOTS_PER_BOARD)
-    slot_ids, board_ids = numbered("s", n_slots), numbered("b", int(board[-1]) + 1)
+    slots = slot_table(np.bincount(slot, weights=prob, minlength=n_slots), seed=seed)
     pairs = pd.DataFrame(
         {
-            "slot_id": picked(slot_ids, slot),
+            "slot_id": picked(slots["slot_id"], slot),
             "user_id": picked(numbered("u", n_users), user),
             "prob": prob.astype(np.float64),
         }
     )
-    slots = pd.DataFrame(
+    return Pairs(pairs, slots)
+
+
+def slot_table(singleton: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """The canonical table `slots`, with costs as in `synth_pairs`.
+
+    Args:
+      singleton: float64[S], influence of each slot on its own.
+      seed: of the costs.
+    """
+    rng = np.random.default_rng([seed, 1])
+    n_slots = len(singleton)
+    board, quarter = np.divmod(np.arange(n_slots), _SLOTS_PER_BOARD)
+    slot_ids, board_ids = numbered("s", n_slots), numbered("b", int(board[-1]) + 1)
+    return pd.DataFrame(
         {
             "slot_id": slot_ids,
             "board_id": picked(board_ids, board),
             "start_min": quarter * _SLOT_MINUTES,
             "end_min": (quarter + 1) * _SLOT_MINUTES,
-            "cost": rng.uniform(0.9, 1.1, n_slots) * influence / 10,
+            "cost": rng.uniform(0.9, 1.1, n_slots) * singleton / 10,
         }
     )
-    return Pairs(pairs, slots)
 
 
 def _by_rejection(rng: np.random.Generator, n_slots: int, n_users: int, n_pairs: int) -> np.ndarray:
@@ -101,10 +119,16 @@ def _by_rejection(rng: np.random.Generator, n_slots: int, n_users: int, n_pairs:
     code = np.empty(0, np.int64)
     flatter = 1.0
     while len(code) < n_pairs:
-        n = int(1.2 * (n_pairs - len(code))) + 16
-        slot = slot_order[_power_law(rng, n, n_slots, _SLOT_TAIL * flatter)]
-        user = user_order[_power_law(rng, n, n_users, _USER_TAIL * flatter)]
-        code = np.sort(np.concatenate([code, slot * n_users + user]))
+        n_new = int(1.2 * (n_pairs - len(code))) + 16
+        n_old = len(code)
+        code = np.concatenate([code, np.empty(n_new, np.int64)])
+        # Some at a time: temporaries of all draws would be several times what is kept.
+        for at in range(n_old, len(code), _AT_ONCE):
+            part = code[at : at + _AT_ONCE]
+            slot = _power_law(rng, len(part), n_slots, _SLOT_TAIL * flatter)
+            user = _power_law(rng, len(part), n_users, _USER_TAIL * flatter)
+            part[:] = slot_order[slot] * n_users + user_order[user]
+        code.sort()
         code = code[np.concatenate([[True], code[1:] != code[:-1]])]
         flatter *= 0.8
     surplus = rng.choice(len(code), len(code) - n_pairs, replace=False, shuffle=False)
