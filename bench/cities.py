@@ -1,6 +1,7 @@
 """Real cities through the real command line: cost, proven bound, seconds with start-up.
 
-    python bench/cities.py [--data DIR] [--seed 0] [--repeats 5]
+    python bench/cities.py [--data DIR] [--seed 0] [--repeats 5] [--time-limit 105]
+        [--instances NAME ...]
 
 Every instance of bench/instances.py is planned by `jaxcampaign billboards` in a process of its own
 and rechecked by `jaxcampaign verify` in another. Wall times include starting Python; CPU seconds
@@ -24,15 +25,22 @@ from instances import PUBLISHED, RAW_RULE, Raw, listed_pairs, published, raw, wr
 
 from jaxcampaign import Influence, build_influence
 
-LIMIT_S = 60.0
-# (cost at most, bound at least): what the project promises.
-REQUIRED = {"nyc": (0.83, 0.73), "la-by-row": (1.10, 0.99)}
+# Start-up, reading, searching and writing together.
+LIMIT_S = 120.0
+# (cost at most, gap at most): what the project promises.
+REQUIRED = {
+    "nyc": (0.772, 0.015),
+    "nyc-half": (8.90, 0.020),
+    "la-by-row": (1.068, 0.043),
+    "la-by-row-0.3": (9.685, 0.021),
+}
 
 
-def plan(arguments: list[str], out: Path, seed: int) -> dict[str, Any]:
+def plan(arguments: list[str], out: Path, seed: int, time_limit: float) -> dict[str, Any]:
     """Plan, plan greedily, verify; what came of it."""
     common = ["billboards", *arguments, "--seed", str(seed), "--json"]
-    found = command_line(*common, "--out", out / "plan")
+    limit = ("--time-limit", str(time_limit))
+    found = command_line(*common, *limit, "--out", out / "plan")
     greedy = command_line(*common, "--solver", "greedy", "--out", out / "greedy")
     checked = command_line("verify", out / "plan")
     certificate = json.loads(found.stdout)
@@ -60,9 +68,9 @@ def plan(arguments: list[str], out: Path, seed: int) -> dict[str, Any]:
 
 def promise_kept(name: str, row: dict[str, Any]) -> bool:
     """Feasible, verified, in time, and as good as promised where something is."""
-    cost, bound = REQUIRED.get(name, (float("inf"), 0.0))
+    cost, gap = REQUIRED.get(name, (float("inf"), 1.0))
     sound = row["feasible"] and row["verified"] and row["wall_s"] <= LIMIT_S
-    return sound and row["cost"] <= cost and row["bound"] >= bound
+    return sound and row["cost"] <= cost and row["gap"] <= gap
 
 
 def compare_pairs(influence: Influence, folder: Path) -> dict[str, Any]:
@@ -107,18 +115,33 @@ def build(tables: Raw, folder: Path, repeats: int) -> dict[str, Any]:
     }
 
 
+def tell_pairs(city: dict[str, Any]) -> None:
+    """Print how the pairs found compare with the published ones."""
+    print(
+        f"nyc-raw: {city['pairs_found']:,} pairs, {city['their_pairs_found']:,} of the authors' "
+        f"{city['their_pairs']:,} (recall {city['recall']:.3f}); precision "
+        f"{city['precision_on_their_slots']:.4f} on the slots that they list, "
+        f"{city['precision_over_all']:.4f} over all; built in {city['build_min_s']:.3f} s at "
+        f"least, {city['build_median_s']:.3f} s median, {city['build_first_s']:.3f} s first"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Real cities through the command line.")
     add_data_flag(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=5, help="timed builds of the influence")
+    parser.add_argument("--time-limit", type=float, default=105.0, help="seconds for the search")
+    names = [*PUBLISHED, "nyc-raw"]
+    parser.add_argument("--instances", nargs="+", choices=names, default=names)
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in [*PUBLISHED, "nyc-raw"]:
+        for name in args.instances:
             tables = raw(args.data) if name == "nyc-raw" else published(args.data, name)
             folder = Path(scratch) / name
-            row = {"instance": name, **plan(write_instance(tables, folder), folder, args.seed)}
+            arguments = write_instance(tables, folder)
+            row = {"instance": name, **plan(arguments, folder, args.seed, args.time_limit)}
             row["promise_kept"] = promise_kept(name, row)
             if isinstance(tables, Raw):
                 row |= build(tables, args.data, args.repeats)
@@ -132,7 +155,7 @@ def main() -> None:
             "greedy_cost": ".4f",
             "cost": ".4f",
             "bound": ".4f",
-            "gap": ".1%",
+            "gap": ".2%",
             "slots_bought": "",
             "demands_met": "",
             "wall_s": ".1f",
@@ -142,14 +165,8 @@ def main() -> None:
             "promise_kept": "",
         },
     )
-    city = rows[-1]
-    print(
-        f"nyc-raw: {city['pairs_found']:,} pairs, {city['their_pairs_found']:,} of the authors' "
-        f"{city['their_pairs']:,} (recall {city['recall']:.3f}); precision "
-        f"{city['precision_on_their_slots']:.4f} on the slots that they list, "
-        f"{city['precision_over_all']:.4f} over all; built in {city['build_min_s']:.3f} s at "
-        f"least, {city['build_median_s']:.3f} s median, {city['build_first_s']:.3f} s first"
-    )
+    if "pairs_found" in (city := rows[-1]):
+        tell_pairs(city)
     write_results("cities", record)
 
 

@@ -151,3 +151,18 @@ def chosen_sets(solution: jc.Solution) -> dict[str, list[str]]:
     """Slots of each product."""
     table = solution.table()
     return {p: rows["slot_id"].tolist() for p, rows in table.groupby("product_id")}
+
+
+def medium(seed: int, scale: float = 1.0, max_slots=None) -> jc.DisjointSlots:
+    """120 slots, 50 users, 6 products whose demands compete."""
+    rng = np.random.default_rng(seed)
+    prob = np.where(rng.random((120, 50)) < 0.06, rng.uniform(0.1, 1, (120, 50)), 0)
+    prob[:, 0] = 0.05
+    influence = dense_influence(prob, rng.uniform(0.5, 1.5, 120))
+    audience = rng.random((6, 50)) < 0.4
+    audience[:, 0] = True
+    reach = audience @ (1 - np.prod(1 - prob, axis=0))
+    demand = scale * reach * rng.uniform(0.3, 0.55, 6)
+    users = {f"p{j}": [f"u{u}" for u in np.flatnonzero(audience[j])] for j in range(6)}
+    wanted = {f"p{j}": demand[j] for j in range(6)}
+    return jc.DisjointSlots(influence, users, None, wanted, max_slots)

@@ -24,10 +24,6 @@ from jaxcampaign.plans.folder import order_digest
 from jaxcampaign.problems import Cuts, Multipliers
 from jaxcampaign.problems.rows import Texts
 from jaxcampaign.relaxations.feasibility import relax_or_refute
-from jaxcampaign.solvers.allocate import move_slots
-from jaxcampaign.solvers.allocation import Allocation, without_conflicts
-from jaxcampaign.solvers.coverage import Coverage
-from jaxcampaign.solvers.repair import complete, swap
 
 
 def _name(solver) -> str:
@@ -345,21 +341,6 @@ def test_solvers_repeat_themselves(solver):
     assert first.certificate.bound == second.certificate.bound
 
 
-def medium(seed: int, scale: float = 1.0, max_slots=None) -> jc.DisjointSlots:
-    """120 slots, 50 users, 6 products whose demands compete."""
-    rng = np.random.default_rng(seed)
-    prob = np.where(rng.random((120, 50)) < 0.06, rng.uniform(0.1, 1, (120, 50)), 0)
-    prob[:, 0] = 0.05
-    influence = dense_influence(prob, rng.uniform(0.5, 1.5, 120))
-    audience = rng.random((6, 50)) < 0.4
-    audience[:, 0] = True
-    reach = audience @ (1 - np.prod(1 - prob, axis=0))
-    demand = scale * reach * rng.uniform(0.3, 0.55, 6)
-    users = {f"p{j}": [f"u{u}" for u in np.flatnonzero(audience[j])] for j in range(6)}
-    wanted = {f"p{j}": demand[j] for j in range(6)}
-    return jc.DisjointSlots(influence, users, None, wanted, max_slots)
-
-
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("scale", "max_slots"), [(0.8, None), (1.0, None), (0.8, 14)])
 def test_rounding_is_never_dearer_than_sampling_and_feasible_more_often(seed, scale, max_slots):
@@ -374,73 +355,6 @@ def test_rounding_is_never_dearer_than_sampling_and_feasible_more_often(seed, sc
         assert rounded.certificate.cost <= sampled.certificate.cost * (1 + 1e-12)
         assert rounded.certificate.bound > sampled.certificate.bound
     assert rounded.certificate.feasible or rounded.status in ("infeasible", "unsolved")
-
-
-def test_moving_slots_mends_what_no_order_can():
-    problem = NO_ORDER.problem()
-    sampled = jc.solve(problem, jc.PermutationSampling())
-    assert sampled.statistics["samples"] == 2
-    assert not sampled.certificate.feasible
-    allocation = Allocation(problem, sampled.selection)
-    assert move_slots(allocation, jc.Clock()) > 0
-    assert allocation.feasible
-    assert jc.certify(problem, allocation.selection).feasible
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_an_allocation_is_what_its_selection_achieves(seed):
-    """After any sequence of changes, to rounding; and losses are what a removal costs."""
-    rng = np.random.default_rng(seed)
-    problem = medium(seed)
-    allocation = Allocation(problem)
-    for _ in range(150):
-        chosen = np.flatnonzero(allocation.selection)
-        if len(chosen) and rng.random() < 0.4:
-            item = int(rng.choice(chosen))
-            loss, before = allocation.losses(np.array([item]))[0], allocation.achieved.sum()
-            allocation.remove(item)
-            assert before - allocation.achieved.sum() == pytest.approx(loss, abs=1e-12)
-        else:
-            product = int(rng.integers(6))
-            free = np.flatnonzero(allocation.is_free(product))
-            place = int(rng.choice(free))
-            gain, before = allocation.gains(product)[place], allocation.achieved[product]
-            allocation.add(allocation.items(product).start + place)
-            assert allocation.achieved[product] - before == pytest.approx(gain, abs=1e-12)
-    again = Allocation(problem, allocation.selection)
-    np.testing.assert_allclose(
-        allocation.achieved, problem.objective.reference(allocation.selection), atol=1e-10
-    )
-    np.testing.assert_array_equal(allocation.holder, again.holder)
-    np.testing.assert_array_equal(allocation.count, again.count)
-    np.testing.assert_allclose(allocation.rest, again.rest, atol=1e-10)
-
-
-def test_conflicts_go_to_the_highest_bid_and_limits_keep_the_best():
-    problem = medium(0, max_slots=5)
-    score = np.random.default_rng(0).random(problem.n_items)
-    kept = without_conflicts(problem, score)
-    assert not jc.certify(problem, kept).violations
-    winners = {}
-    for item in range(problem.n_items):
-        slot = int(problem.item_slot[item])
-        if slot not in winners or score[item] > score[winners[slot]]:
-            winners[slot] = item
-    by_product = {}
-    for item in sorted(winners.values(), key=lambda item: -score[item]):
-        by_product.setdefault(int(problem.item_product[item]), []).append(item)
-    want = {item for items in by_product.values() for item in items[:5]}
-    assert set(np.flatnonzero(kept)) == want
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_completion_and_swaps_never_break_a_row(seed):
-    problem = medium(seed, 0.7, max_slots=9)
-    coverage = Coverage(problem)
-    complete(coverage, problem.inverse_demand)
-    swap(coverage, jc.Clock())
-    assert not jc.certify(problem, coverage.selection).violations
-    assert coverage.selection.any()
 
 
 def test_a_time_limit_is_kept():

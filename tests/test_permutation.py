@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from catalogue import dense_influence
-from test_disjoint import medium
+from disjoint import medium
 
 import jaxcampaign as jc
 from jaxcampaign.solvers.allocation import Allocation

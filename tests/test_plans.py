@@ -158,7 +158,7 @@ def test_an_infeasible_plan_says_why_and_is_verified(infeasible):
     assert lacking["shortfall"] == pytest.approx(lacking["demand"] - lacking["achieved"])
     (reason,) = record["reasons"]
     reach = problem_of(infeasible).objective.reference(
-        np.ones(problem_of(infeasible).n_slots, bool)
+        np.ones(problem_of(infeasible).n_items, bool)
     )[2]
     assert f"product {lacking['product_id']}: demand 500" in reason
     assert f"reach {reach:g}, short by {500 - reach:g}" in reason

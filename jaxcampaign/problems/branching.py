@@ -10,6 +10,7 @@ slot s costs at least `bound + max(0, reduced cost of s)`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -95,6 +96,13 @@ def proven_bound(problem: SlotProblem, proof: Proof) -> float:
     if isinstance(proof, BranchedMultipliers):
         return branched_bound(problem, proof)
     return lagrangian_bound(problem, proof)
+
+
+def tightest(problem: SlotProblem, proofs: Sequence[Proof]) -> Proof:
+    """The proof with the best bound."""
+    bounds = [proven_bound(problem, proof) for proof in proofs]
+    best = np.argmax(bounds) if problem.sense == "min" else np.argmin(bounds)
+    return proofs[int(best)]
 
 
 def branched_bound(problem: SlotProblem, proof: BranchedMultipliers) -> float:

@@ -2,7 +2,7 @@
 
 from jaxcampaign.relaxations.continuous_greedy import ContinuousGreedy
 from jaxcampaign.relaxations.first_order import FirstOrderRelaxation
-from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxed
+from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxation, Relaxed
 from jaxcampaign.relaxations.monte_carlo import Estimate, MonteCarlo
 from jaxcampaign.relaxations.multilinear import (
     multilinear,
@@ -17,6 +17,7 @@ __all__ = [
     "FirstOrderRelaxation",
     "LinearRelaxation",
     "MonteCarlo",
+    "Relaxation",
     "Relaxed",
     "multilinear",
     "multilinear_gradients",

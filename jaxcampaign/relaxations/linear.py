@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,14 @@ class Relaxed:
     multipliers: Multipliers
     points: tuple[np.ndarray, ...]
     statistics: dict[str, float]
+
+
+class Relaxation(Protocol):
+    """Proves a bound, and may suggest where to look for an answer."""
+
+    def solve(self, problem: SlotProblem, *, seconds: float = float("inf")) -> Relaxed | None:
+        """Bound, proof and fractional points; None where the time did not suffice for any."""
+        ...
 
 
 @dataclass(frozen=True)

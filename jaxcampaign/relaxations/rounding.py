@@ -76,7 +76,7 @@ def violated_rounded_rows(
 def _tightest(
     problem: SlotProblem, x: np.ndarray, cuts: Cuts
 ) -> tuple[Cuts, np.ndarray, sparse.csr_array]:
-    """The inequality of each user that allows the least reach at x, at most 1, with coefficients."""
+    """The inequality of each user that allows the least reach at x, where that is at most 1."""
     intercept, slope = cuts.coefficients(problem.influence)
     limit = intercept + slope @ x
     order = np.lexsort((limit, cuts.user))

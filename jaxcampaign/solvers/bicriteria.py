@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import CommonSlots, Multipliers, SlotProblem
-from jaxcampaign.relaxations import ContinuousGreedy, LinearRelaxation, Relaxed, prefix_bound
+from jaxcampaign.relaxations import ContinuousGreedy, Relaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lazy import lazy_tables, run_lazy_greedy
@@ -59,7 +59,7 @@ class BicriteriaGreedy:
     repair: Literal["demand", "guarantee"] = "demand"
     prune: bool = True
     continuous: ContinuousGreedy = field(default_factory=ContinuousGreedy)
-    relaxation: LinearRelaxation | None = None
+    relaxation: Relaxation | None = None
 
     def __post_init__(self):
         if not 0 < self.epsilon < _COVERED:

@@ -15,7 +15,7 @@ from jaxcampaign.problems import (
     Proof,
     SlotProblem,
     lagrangian_bound,
-    proven_bound,
+    tightest,
 )
 from jaxcampaign.problems.lagrangian import Inequalities, Multipliers, priced_bound
 from jaxcampaign.progress import progress
@@ -102,8 +102,6 @@ class BranchAndCut:
         proofs: list[Proof] = [root, tree.proof()]
         if problem.sense == "max":
             proofs.append(prefix_bound(problem, [board.best.selection])[1])
-        bounds = [proven_bound(problem, proof) for proof in proofs]
-        tightest = np.argmax(bounds) if problem.sense == "min" else np.argmin(bounds)
         counts = {
             "root_rounds": len(vertices),
             "root_bound": relaxed.bound,
@@ -113,7 +111,7 @@ class BranchAndCut:
         }
         return Finding(
             board.best.selection,
-            proofs[int(tightest)],
+            tightest(problem, proofs),
             limit_hit=clock.out,
             statistics={**statistics, **counts},
         )

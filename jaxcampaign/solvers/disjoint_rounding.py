@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxcampaign.problems import DisjointSlots
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
-from jaxcampaign.relaxations.feasibility import relax_or_refute
+from jaxcampaign.relaxations import Relaxation, Relaxed, prefix_bound
+from jaxcampaign.relaxations.feasibility import refute_by_supply, relax_or_refute
 from jaxcampaign.solvers.allocate import (
     complete_allocation,
     move_slots,
@@ -22,15 +22,18 @@ from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.permutation import PermutationSampling
 from jaxcampaign.solvers.sequence import Sequences
 
-# Shares of the time that is left, where there is a limit: of the relaxation and of the roundings.
-_RELAXING, _ROUNDING = 0.5, 0.5
+# Where time is limited: shares of what is left for the relaxation, then for sampling, then for
+# completing roundings. The rest is for polishing.
+_RELAXING, _SAMPLING, _ROUNDING = 0.5, 0.3, 0.5
+# Seconds for the relaxation, limit or not: its later rounds improve the bound, hardly the answer.
+_MOST_RELAXING_S = 60.0
 # Most moves of slots between products, and where no answer is feasible.
 _MOVES, _PARTIAL_MOVES = 4000, 200
 
 
 def round_disjoint(
     problem: DisjointSlots,
-    relaxation: LinearRelaxation,
+    relaxation: Relaxation,
     *,
     thresholds: tuple[float, ...],
     samples: int,
@@ -55,15 +58,18 @@ def round_disjoint(
       key: source of randomness; it is consumed.
       clock: when to stop.
     """
-    sampled, statistics = PermutationSampling().sample(problem, key, clock)
+    relaxed, refuted = None, refute_by_supply(problem)
+    if refuted is None:
+        seconds = min(_RELAXING * clock.left, _MOST_RELAXING_S)
+        relaxed, refuted = relax_or_refute(problem, relaxation, seconds=seconds)
+    # Where nothing is feasible, a few orders make a good partial answer.
+    sampling = PermutationSampling() if refuted is None else PermutationSampling(max_samples=4)
+    sampled, statistics = sampling.sample(problem, key, _share(clock, _SAMPLING))
     found: list[Allocation] = []
-    seconds = _RELAXING * clock.left
-    relaxed, refuted = relax_or_refute(problem, relaxation, seconds=seconds)
-    if relaxed is not None:
+    if relaxed is not None and refuted is None:
         points = list(_roundings(problem, relaxed, thresholds, samples, key))
         statistics |= {f"lp_{name}": value for name, value in relaxed.statistics.items()}
-        rounding = Clock(min(clock.end, _after(clock, _ROUNDING)))
-        found = _completed(problem, relaxed, points, polish, rounding)
+        found = _completed(problem, relaxed, points, polish, _share(clock, _ROUNDING))
     # Sampling's own answer is always polished: what is returned never costs more.
     found.append(sampled)
     moves = swaps = 0
@@ -92,8 +98,9 @@ def round_disjoint(
     )
 
 
-def _after(clock: Clock, share: float) -> float:
-    return clock.end - (1 - share) * clock.left if np.isfinite(clock.end) else clock.end
+def _share(clock: Clock, share: float) -> Clock:
+    """A clock that runs out after a share of the time that is left."""
+    return clock if clock.end == np.inf else Clock.after(share * clock.left)
 
 
 def _roundings(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import FEASIBILITY_TOLERANCE, DisjointSlots, SlotProblem
-from jaxcampaign.relaxations import prefix_bound
+from jaxcampaign.problems import FEASIBILITY_TOLERANCE, DisjointSlots, SlotProblem, tightest
+from jaxcampaign.relaxations import Relaxation, prefix_bound
 from jaxcampaign.solvers.allocate import complete_allocation, prune_allocation
 from jaxcampaign.solvers.allocation import Allocation, refuse_disjoint
 from jaxcampaign.solvers.base import Clock, Finding
@@ -30,18 +30,28 @@ class Greedy:
 
     Args:
       prune: afterwards drop slots that no demand needs, the most expensive first.
+      relaxation: proves a bound; without one it is in closed form, and weak for demands.
     """
 
     prune: bool = True
+    relaxation: Relaxation | None = None
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Select; the key is not used. The greedy pass itself is not interrupted."""
         del key
         if isinstance(problem, DisjointSlots):
-            return _allocate(problem, self.prune, clock)
-        return (
-            _cover(problem, self.prune, clock) if problem.sense == "min" else _pack(problem, clock)
-        )
+            found = _allocate(problem, self.prune, clock)
+        elif problem.sense == "min":
+            found = _cover(problem, self.prune, clock)
+        else:
+            found = _pack(problem, clock)
+        if self.relaxation is None or clock.out:
+            return found
+        relaxed = self.relaxation.solve(problem, seconds=clock.left)
+        if relaxed is None:
+            return replace(found, limit_hit=True)
+        proofs = [proof for proof in (found.multipliers, relaxed.multipliers) if proof is not None]
+        return replace(found, multipliers=tightest(problem, proofs))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxcampaign.problems import DisjointSlots, SlotProblem
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
+from jaxcampaign.relaxations import LinearRelaxation, Relaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.disjoint_rounding import round_disjoint
@@ -40,7 +40,7 @@ class LPRounding:
       polish: candidates that are polished by swaps.
     """
 
-    relaxation: LinearRelaxation = field(default_factory=LinearRelaxation)
+    relaxation: Relaxation = field(default_factory=LinearRelaxation)
     thresholds: tuple[float, ...] = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 0.999)
     samples: int = 8
     polish: int = 3

@@ -32,7 +32,7 @@ _COLUMNS = 64
 _TILE = 4
 # Lanes side by side on an accelerator. A CPU runs one after the other: a step of a single lane is
 # already as wide as its vector units, and lanes in step would all wait for the slowest.
-_LANES, _FEW_LANES = 64, 8
+_LANES, _FEW_LANES = 64, 4
 
 
 @partial(
@@ -51,7 +51,6 @@ class SequenceTables:
     that a product reads. Padded products have no items.
 
     Attributes:
-      item: int64[N] on the host, the problem's number of each item here.
       item_start: int32[L' + 1], items of product j are `item_start[j]:item_start[j + 1]`.
       user_start: int32[L' + 1], (user, product) pairs of product j.
       pair_start: int32[L' + 1], pairs of an item and a user, by product.

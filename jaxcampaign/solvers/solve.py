@@ -14,17 +14,25 @@ from jaxcampaign.certificate import (
     unreachable,
 )
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import SlotProblem
+from jaxcampaign.problems import DisjointSlots, SlotProblem
+from jaxcampaign.relaxations import FirstOrderRelaxation
 from jaxcampaign.solvers.base import Clock, Solver
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.greedy import Greedy
+from jaxcampaign.solvers.lp_rounding import LPRounding
 from jaxcampaign.solvers.solution import Solution
 
 # Most users for which trying all selections of a dozen slots is quick.
 _BRUTE_USERS = 10_000
 # Largest size, in stored pairs, at which the simplex method is the choice.
 _SIMPLEX_PAIRS = 400_000
+# Largest size at which a relaxation's points are rounded many times.
+_ROUNDING_PAIRS = 5_000_000
+# The same for disjoint sets, whose relaxation has a variable for each slot and product: of a tree
+# over it, and of the simplex method.
+_TREE_PAIRS_DISJOINT = 20_000
+_SIMPLEX_PAIRS_DISJOINT = 2_000_000
 
 
 def solve(
@@ -84,9 +92,16 @@ def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
     pairs = problem.influence.n_pairs
     if problem.n_items <= 12 and problem.influence.n_users <= _BRUTE_USERS:
         return BruteForce(), f"{problem.n_items} slots: all selections can be tried"
-    if pairs <= _SIMPLEX_PAIRS:
+    if isinstance(problem, DisjointSlots):
+        if pairs <= _TREE_PAIRS_DISJOINT:
+            return BranchAndCut(), f"{pairs:,} pairs of slots, users and products: small enough"
+        if pairs <= _SIMPLEX_PAIRS_DISJOINT:
+            return LPRounding(), f"{pairs:,} pairs of slots, users and products: one relaxation"
+    elif pairs <= _SIMPLEX_PAIRS:
         return BranchAndCut(), f"{pairs:,} pairs: the linear relaxation is quick and tight"
-    return Greedy(), f"{pairs:,} pairs: too many for the simplex method"
+    elif pairs <= _ROUNDING_PAIRS:
+        return LPRounding(FirstOrderRelaxation()), f"{pairs:,} pairs: too many for the simplex"
+    return Greedy(relaxation=FirstOrderRelaxation()), f"{pairs:,} pairs: too many to round twice"
 
 
 def _within_reach(problem: SlotProblem) -> SlotProblem:
