@@ -1,6 +1,7 @@
 """Disjoint sets of slots: how often an answer is found, and what it costs, against permutations.
 
-    python bench/disjoint.py [--data DIR] [--seeds 1] [--seconds 12] [--max-slots] [--quick]
+    python bench/disjoint.py [--data DIR] [--cities nyc la-by-row] [--seeds 1] [--seconds 45]
+                             [--max-slots]
 
 The experiment of arXiv 2510.09050 on the authors' New York and Los Angeles pairs: alpha, the sum of
 demands over the supply I*, from 40 to 120 %; beta, the mean demand over I*, from 1 to 20 %; alpha /
@@ -119,18 +120,20 @@ def measure(problem: DisjointSlots, seconds: float, seed: int) -> dict[str, Any]
 
 def grid(args: argparse.Namespace) -> Iterator[tuple[str, float, float, int, bool]]:
     """City, alpha, beta, seed and whether slots are limited."""
-    cities = CITIES[:2] if args.quick else CITIES
-    alphas = ALPHAS[::2] if args.quick else ALPHAS
     limits = (False, True) if args.max_slots else (False,)
-    yield from itertools.product(cities, alphas, BETAS, range(args.seeds), limits)
+    for city, limited in itertools.product(args.cities, limits):
+        for alpha, beta, seed in itertools.product(ALPHAS, BETAS, range(args.seeds)):
+            yield city, alpha, beta, seed, limited
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Counts per city and alpha."""
     lines = []
-    frame = pd.DataFrame(rows)
-    for (city, limited, alpha), group in frame.groupby(["city", "limited", "alpha"], sort=False):
-        tried = [row for row in group.to_dict("records") if row["rounding"] is not None]
+    groups: dict[tuple[str, bool, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["city"], row["limited"], row["alpha"]), []).append(row)
+    for (city, limited, alpha), group in groups.items():
+        tried = [row for row in group if row["rounding"] is not None]
         possible = [row for row in tried if row["proven_infeasible"] is None]
         pairs = [(row["sampling"], row["rounding"]) for row in possible]
         both = [(s, r) for s, r in pairs if s["feasible"] and r["feasible"]]
@@ -163,11 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Disjoint sets against permutation sampling.")
     add_data_flag(parser)
     parser.add_argument("--seeds", type=int, default=1, help="instances of each kind")
-    parser.add_argument("--seconds", type=float, default=12.0, help="limit of LPRounding")
+    parser.add_argument("--seconds", type=float, default=45.0, help="limit of LPRounding")
+    parser.add_argument("--cities", nargs="+", choices=CITIES, default=CITIES[:2])
     parser.add_argument("--max-slots", action="store_true", help="also with a limit of slots")
-    parser.add_argument("--quick", action="store_true", help="two cities, three alphas")
     args = parser.parse_args()
-    cities = {name: read_city(args.data, name) for name in CITIES}
+    cities = {name: read_city(args.data, name) for name in args.cities}
     rows = []
     began = time.perf_counter()
     for city, alpha, beta, seed, limited in grid(args):
@@ -187,6 +190,7 @@ def main() -> None:
     possible = [row for row in tried if row["proven_infeasible"] is None]
     record = {
         **machine(),
+        "rounding_limit_s": args.seconds,
         "seconds": time.perf_counter() - began,
         "instances": len(rows),
         "beyond_reach": len(rows) - len(tried),

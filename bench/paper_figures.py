@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 from harness import RESULTS
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jaxcampaign.report import design
 
 _DPI = 130
-_PANEL_IN = (2.45, 1.5)
-_MARGIN_IN = 1.0
+# Inches: width and height of a panel, from row to row, and the margins.
+_PANEL, _HIGH, _PITCH = 2.3, 1.2, 1.85
+_LEFT, _GAP, _HEAD, _FOOT = 1.15, 0.5, 1.6, -0.15
+_LEAST_WIDTH = 7.6
 
 
 class Look(NamedTuple):
@@ -33,6 +35,20 @@ class Look(NamedTuple):
     colour: str
     marker: str
     line: str
+
+
+class Factor(NamedTuple):
+    """What is varied, and how it is written."""
+
+    symbol: str
+    meaning: str
+    unit: str
+    times: float
+
+    @property
+    def label(self) -> str:
+        """Of an axis."""
+        return f"{self.symbol}, {self.unit}" if self.unit else self.symbol
 
 
 LOOKS = {
@@ -46,15 +62,15 @@ LOOKS = {
     "LP rounding": Look("#000000", "D", "-."),
 }
 SWEEPS = {
-    "alpha": ("α, demand of all products over supply, %", 100),
-    "beta": ("β, mean demand of a product over supply, %", 100),
-    "radius_m": ("λ, radius, m", 1),
-    "epsilon": ("ε", 1),
+    "alpha": Factor("α", "demand of all products over supply", "%", 100),
+    "beta": Factor("β", "mean demand of a product over supply", "%", 100),
+    "radius_m": Factor("λ", "radius", "m", 1),
+    "epsilon": Factor("ε", "what a guarantee or an estimate may lose", "", 1),
 }
 MEASURES = {
-    "influence": "influence\n(users, summed\nover products)",
+    "influence": "influence, users\nover all products",
     "slots": "slots bought",
-    "cost": "cost\n(units of influence)",
+    "cost": "cost, units of\ninfluence",
     "seconds": "time, s",
     "met_share": "demands met, %",
 }
@@ -72,9 +88,15 @@ EXPECTED = {
     ("alpha", "met_share"): _INFEASIBLE,
     ("radius_m", "influence"): "Expected: a larger radius raises influence",
     ("epsilon", "seconds"): "Expected: a smaller ε costs more time",
-    ("epsilon", "slots"): "By definition: a larger ε means fewer roundings (BCA) or samples (RA)",
+    ("epsilon", "slots"): "By definition: fewer roundings with a larger ε",
 }
-_UNDEFINED = " BCA is not defined for ε ≥ 1, and from 1 - 1/e its guarantee is void: not drawn."
+_OF_DISJOINT = {
+    ("beta", "met_share"): _FAILURE,
+    ("epsilon", "slots"): "By definition: RA draws fewer samples with a larger ε; 64 at most here",
+}
+_UNDEFINED = (
+    "BCA has no meaning for ε ≥ 1 and no guarantee from 1 - 1/e = 0.632 on: nothing is drawn."
+)
 
 
 def draw(record: dict[str, Any]) -> list[Path]:
@@ -109,51 +131,56 @@ def select(record: dict[str, Any], problem: str, sweep: str) -> list[dict[str, A
 
 @design.styled
 def _save(rows: list[dict[str, Any]], problem: str, sweep: str, path: Path) -> None:
-    """A row of panels for each measure, a column for each city."""
-    cities = _cities(rows)
-    wide, high = _PANEL_IN
-    size = (max(wide * len(cities) + 0.6, 7.6), (high + 0.35) * len(MEASURES) + _MARGIN_IN)
+    """A row of panels for each measure, a column for each city; sizes in inches."""
+    cities, name = _cities(rows), SWEEPS[sweep]
+    panel = max(_PANEL, (_LEAST_WIDTH - _LEFT) / len(cities) - _GAP)
+    wide, high = _LEFT + (panel + _GAP) * len(cities), _HEAD + _PITCH * len(MEASURES) + _FOOT
     kind = "one set of slots for all products" if problem == "common" else "disjoint sets of slots"
-    note = _UNDEFINED if (problem, sweep) == ("common", "epsilon") else ""
-    followed = _FOLLOWED[problem]
-    title = f"{SWEEPS[sweep][0]}: {kind}"
-    figure = design.new_figure(*size, title)
-    head, *bands = figure.subfigures(
-        len(MEASURES) + 1, 1, height_ratios=[0.42 if note else 0.3, *[1] * len(MEASURES)]
-    )
-    names = [name for name in LOOKS if any(row["algorithm"] == name for row in rows)]
-    handles = [_handle(LOOKS[name], name) for name in names]
-    handles.append(Line2D([], [], marker="o", ls="", mfc="white", mec=design.MUTED))
-    head.legend(
-        handles,
-        [*names, "hollow: a demand is not met"],
+    figure = design.new_figure(wide, high, f"{name.symbol}, {name.meaning}, varied: {kind}")
+    figure.set_layout_engine("none")
+    wide, high = figure.get_size_inches()
+    top = high - _HEAD
+    if figure._suptitle is not None:  # type: ignore[attr-defined]
+        figure._suptitle.set_y(1 - 0.08 / high)  # type: ignore[attr-defined]
+    handles = [
+        _handle(look, algorithm)
+        for algorithm, look in LOOKS.items()
+        if any(row["algorithm"] == algorithm for row in rows)
+    ]
+    hollow = {"ls": "", "mfc": "white", "mec": design.MUTED}
+    handles.append(Line2D([], [], marker="o", label="hollow: a demand is not met", **hollow))
+    figure.legend(
+        handles=handles,
         loc="upper left",
-        ncols=len(handles) if len(handles) < 5 else 3,
-        borderaxespad=0.2,
+        bbox_to_anchor=(0.0, 1 - 0.3 / high),
+        ncols=3,
         columnspacing=1.4,
     )
-    for band, measure in zip(bands, MEASURES, strict=True):
+    for i, measure in enumerate(MEASURES):
+        roof = top - i * _PITCH
         expected = EXPECTED.get((sweep, measure), "")
-        if problem == "disjoint" and measure == "met_share" and sweep in ("alpha", "beta"):
-            expected = _FAILURE
-        band.suptitle(expected, x=0.01, ha="left", fontsize=8.5, color=design.PLAN)
-        for axes, city in zip(band.subplots(1, len(cities), squeeze=False)[0], cities, strict=True):
+        if problem == "disjoint":
+            expected = _OF_DISJOINT.get((sweep, measure), expected)
+        at = (0.08 / wide, (roof + (0.42 if i == 0 else 0.24)) / high)
+        figure.text(*at, expected, fontsize=8.5, color=design.PLAN, va="bottom")
+        for j, city in enumerate(cities):
+            corner = (_LEFT + j * (panel + _GAP), roof - _HIGH)
+            box = (corner[0] / wide, corner[1] / high, panel / wide, _HIGH / high)
+            axes = figure.add_axes(box)
             own = [row for row in rows if row["city"] == city]
-            _panel(axes, own, sweep, measure, followed)
-            if city == cities[0]:
-                axes.set_ylabel(MEASURES[measure])
-            if measure == next(iter(MEASURES)):
-                axes.set_title(f"{city}\n{axes.get_title()}", fontsize=8.5)
+            _panel(axes, own, sweep, measure, _FOLLOWED[problem])
+            if i == 0:
+                axes.set_title(f"{city}\n{axes.get_title()}", fontsize=8.5, color=design.INK)
             if measure == list(MEASURES)[-1]:
-                axes.set_xlabel(SWEEPS[sweep][0].split(",")[0] + _unit(sweep))
-    if note:
-        bands[-1].text(0.01, -0.02, note.strip(), fontsize=8.5, color=design.MUTED, va="top")
+                axes.set_xlabel(name.label)
+        middle = (roof - _HIGH / 2) / high
+        figure.text(
+            0.08 / wide, middle, MEASURES[measure], rotation=90, ha="left", va="center",
+            multialignment="center", color=design.MUTED,
+        )  # fmt: skip
+    if (problem, sweep) == ("common", "epsilon"):
+        figure.text(0.08 / wide, 0.06 / high, _UNDEFINED, fontsize=8.5, color=design.MUTED)
     figure.savefig(path, dpi=_DPI)
-
-
-def _unit(sweep: str) -> str:
-    _, _, unit = SWEEPS[sweep][0].rpartition(", ")
-    return f", {unit}" if "," in SWEEPS[sweep][0] else ""
 
 
 def _panel(axes: Axes, rows: list[dict[str, Any]], sweep: str, measure: str, followed: str) -> None:
@@ -171,15 +198,21 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], sweep: str, measure: str, fol
         if name == followed:
             title = f"{name}: {trend(y)}" if measure != "met_share" else ""
             axes.set_title(title, fontsize=7.5, color=design.MUTED, pad=3)
-    axes.set_xticks(range(len(values)), [f"{SWEEPS[sweep][1] * v:g}" for v in values])
+    axes.set_xticks(range(len(values)), [f"{SWEEPS[sweep].times * v:g}" for v in values])
     axes.set_xlim(-0.3, len(values) - 0.7)
     if measure in _LOGARITHMIC:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        steps = (1.0,) if high / low > 50 else (1.0, 2.0, 5.0)
+        axes.set_ylim(low / 1.2, high * 1.2)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     elif measure == "met_share":
         axes.set_ylim(-6, 106)
         axes.set_yticks([0, 50, 100])
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=7.5)
     axes.grid(axis="y", color=design.RULE, lw=0.5)

@@ -30,6 +30,7 @@ SOLVERS = [
     "top-k",
     "random",
     "lp-rounding",
+    "branch-and-cut",
     "mixed-integer",
     "brute-force",
 ]
@@ -439,7 +440,7 @@ def test_every_solver_brackets_the_optimum(pairs, optima, tmp_path, capsys, prob
     optimum = optima[record["sense"]]
     low, high = sorted([record["bound"], record["value"]])
     assert low <= optimum * (1 + 1e-9) and optimum <= high * (1 + 1e-9)
-    if solver in ("auto", "mixed-integer", "brute-force"):
+    if solver in ("auto", "branch-and-cut", "mixed-integer", "brute-force"):
         assert record["value"] == pytest.approx(optimum)
         assert record["status"] == "optimal"
     capsys.readouterr()

@@ -13,6 +13,7 @@ from disjoint import (
     DISJOINT_SOLVERS,
     NO_ORDER,
     chosen_sets,
+    medium,
     random_sets,
 )
 from hypothesis import given, settings

@@ -21,6 +21,8 @@ SolverName = Literal[
     "top-k",
     "random",
     "lp-rounding",
+    "branch-and-cut",
+    "bicriteria",
     "permutation-sampling",
     "mixed-integer",
     "brute-force",
@@ -38,7 +40,7 @@ class Billboards(BillboardInputs):
     Attributes:
       out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json.
       solver: How to search; auto chooses by size and says which.
-      time_limit: Seconds for the search.
+      time_limit: Seconds for the search; without it, branch and cut takes up to a minute.
       device: Where kernels run; a device that is not there is refused.
       config: TOML file of these options by name (radius_m = 100); given flags win.
       json: Print certificate.json, and nothing else, to standard output.

@@ -47,7 +47,8 @@ class BranchAndCut:
     both. The bound is proven by a tree of multipliers, which `verify` rechecks without a solver.
 
     Args:
-      time_limit: seconds at most, for everything; by default what `solve` is given, or 60.
+      time_limit: seconds at most, for everything; by default what `solve` is given, or a minute,
+        which then is no limit that was hit but how far this solver goes.
       gap: relative gap at which to stop.
       relaxation: the root, and what is separated in the tree.
       rounding: makes plans of the root's points.
@@ -73,9 +74,9 @@ class BranchAndCut:
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; the key is consumed."""
-        if self.time_limit is not None or clock.end == np.inf:
-            limit = Clock.after(self.time_limit or _SECONDS)
-            clock = limit if limit.end < clock.end else clock
+        asked = clock.end < np.inf or self.time_limit is not None
+        limit = Clock.after(self.time_limit or (None if asked else _SECONDS))
+        clock = limit if limit.end < clock.end else clock
         rounding_key, seed_key = jax.random.split(key)
         disjoint = isinstance(problem, DisjointSlots)
         # Disjoint sets have roundings of their own, which also tell what is infeasible.
@@ -112,7 +113,7 @@ class BranchAndCut:
         return Finding(
             board.best.selection,
             tightest(problem, proofs),
-            limit_hit=clock.out,
+            limit_hit=asked and clock.out,
             statistics={**statistics, **counts},
         )
 
