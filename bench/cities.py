@@ -1,6 +1,6 @@
 """Real cities through the real command line: cost, proven bound, seconds with start-up.
 
-    python bench/cities.py [--data DIR] [--seed 0] [--repeats 5] [--time-limit 105]
+    python bench/cities.py [--data DIR] [--seed 0] [--repeats 5] [--time-limit 100]
         [--instances NAME ...]
 
 Every instance of bench/instances.py is planned by `jaxcampaign billboards` in a process of its own
@@ -131,7 +131,7 @@ def main() -> None:
     add_data_flag(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=5, help="timed builds of the influence")
-    parser.add_argument("--time-limit", type=float, default=105.0, help="seconds for the search")
+    parser.add_argument("--time-limit", type=float, default=100.0, help="seconds for the search")
     names = [*PUBLISHED, "nyc-raw"]
     parser.add_argument("--instances", nargs="+", choices=names, default=names)
     args = parser.parse_args()

@@ -200,12 +200,13 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], sweep: str, measure: str, fol
             axes.set_title(title, fontsize=7.5, color=design.MUTED, pad=3)
     axes.set_xticks(range(len(values)), [f"{SWEEPS[sweep].times * v:g}" for v in values])
     axes.set_xlim(-0.3, len(values) - 0.7)
-    if measure in _LOGARITHMIC:
+    heights = [row[measure] for row in rows if row[measure]]
+    if measure in _LOGARITHMIC and heights and max(heights) > 5 * min(heights):
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        steps = (1.0,) if high / low > 50 else (1.0, 2.0, 5.0)
-        axes.set_ylim(low / 1.2, high * 1.2)
-        axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+        low, high = min(heights), max(heights)
+        axes.set_ylim(low / 1.6, high * 1.6)
+        steps = (1.0,) if high > 200 * low else (1.0, 2.0, 5.0)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     elif measure == "met_share":

@@ -9,10 +9,13 @@ import numpy as np
 
 from jaxcampaign.problems import Cuts, DisjointSlots, Multipliers, SlotProblem, lagrangian_bound
 from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxation, Relaxed
-from jaxcampaign.relaxations.simplex import CutProgram
+from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 
 # Steps of the search for prices at which the supply is too small, and the size of the first.
 _STEPS, _FIRST_STEP = 80, 0.5
+# Least violations of inequalities in the first stages: a program with a user for each person and
+# product has so many that are slightly violated that the simplex method would drown in them.
+_COARSE = (0.1, 0.02)
 # Parts of a ray below this share of its largest are rounding.
 _NOISE = 1e-9
 
@@ -111,7 +114,13 @@ def relax_or_refute(
         return relaxation.solve(problem, seconds=seconds), None
     began = time.monotonic()
     program = CutProgram(problem, problem.active_users)
-    vertices = relaxation.tighten(program, seconds=seconds)
+    vertices: list[Vertex] = []
+    for tolerance in (*_COARSE, relaxation.tolerance):
+        last = tolerance == relaxation.tolerance
+        stage = replace(relaxation, tolerance=tolerance, rounding=last and relaxation.rounding)
+        vertices += stage.tighten(program, seconds=seconds - (time.monotonic() - began))
+        if program.infeasible or time.monotonic() - began >= seconds:
+            break
     statistics = {
         "rounds": len(vertices),
         "cuts": program.n_rows,
