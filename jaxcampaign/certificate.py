@@ -22,6 +22,8 @@ from jaxcampaign.problems import (
     proven_bound,
 )
 
+# Share of the largest sum in a bound that its rounding outward may take.
+_ROUNDING = 1e-12
 # A plan may call itself optimal up to this gap.
 OPTIMALITY_GAP = 1e-6
 
@@ -124,8 +126,8 @@ def certify(
         rechecked = trivial = _trivial(problem)
         if multipliers is not None:
             rechecked = _better(problem.sense, trivial, proven_bound(problem, multipliers))
-        # Differences below this are rounding, whatever the multipliers are.
-        negligible = FEASIBILITY_TOLERANCE * max(abs(value), abs(trivial))
+        # Differences below this are rounding: of the value, or of a bound made of such large sums.
+        negligible = max(FEASIBILITY_TOLERANCE * abs(value), _ROUNDING * abs(trivial))
         if solver_bound is not None and feasible and abs(solver_bound - value) <= negligible:
             solver_bound = value
         bound = _better(problem.sense, rechecked, solver_bound)

@@ -28,7 +28,7 @@ from jaxcampaign.problems.lagrangian import (
 from jaxcampaign.problems.rounding import RoundedRows
 from jaxcampaign.problems.slots import SlotProblem
 
-# Numbers in one block of reduced costs.
+# Numbers in the largest array of one block of leaves.
 _BLOCK = 1 << 22
 
 
@@ -119,7 +119,8 @@ def branched_bound(problem: SlotProblem, proof: BranchedMultipliers) -> float:
             raise ValueError("multipliers must be finite and at least 0")
     inequalities = Inequalities.derive(problem, proof.cuts, proof.rounded_rows)
     bounds = []
-    n_blocks = len(proof.leaf) * problem.n_items // _BLOCK + 1
+    widest = max(problem.n_items, problem.influence.n_users, *(part.shape[1] for part in prices))
+    n_blocks = min(len(proof.leaf), len(proof.leaf) * widest // _BLOCK + 1)
     for leaves in np.array_split(np.arange(len(proof.leaf)), n_blocks):
         fixed = proof.paths(problem.n_items, leaves)
         demand, upper, lower, cut, rounded = (part[leaves] for part in prices)
@@ -144,7 +145,7 @@ def exclusion_values(problem: SlotProblem, multipliers: Multipliers) -> np.ndarr
 
 
 def _check_tree(proof: BranchedMultipliers, n_items: int) -> None:
-    """Every node has no child, or two that fix the same free slot to be out and in."""
+    """Every node has no child, or two that fix the same slot to be out and in."""
     n = len(proof.parent)
     wrong = ValueError("the branching does not cover every selection")
     shapes = {len(proof.slot), len(proof.inside), n}

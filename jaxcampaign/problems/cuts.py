@@ -123,7 +123,11 @@ class Cuts:
         with np.errstate(divide="ignore"):
             log_miss = np.log1p(-rows.data)
         log_rest = np.bincount(row[member], weights=log_miss[member], minlength=n_cuts)
-        intercept, outside = -np.expm1(log_rest), np.exp(log_rest)
+        # Logarithms of n members, added one by one, err by n units in their last place.
+        ulps = (8 + 2 * np.diff(self.start)) * np.finfo(np.float64).eps
+        size = np.minimum(np.abs(log_rest), -_LOG_ZERO)
+        intercept = -np.expm1(log_rest) * (1 + ulps)
+        outside = np.exp(log_rest) * (1 + ulps * (1 + size))
         sloped = np.flatnonzero(self.sloped)
         if len(sloped):
             steepness = np.where(member, 1.0, -log_miss / rows.data)

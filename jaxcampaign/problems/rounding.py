@@ -23,8 +23,7 @@ from scipy import sparse
 from jaxcampaign.problems.cuts import Cuts
 from jaxcampaign.problems.slots import SlotProblem
 
-# Rows are loosened by this share of their size before they are rounded: more than float64 errs by.
-_OUTWARD = 1e-12
+_EPS = float(np.finfo(np.float64).eps)
 LEAST_FRACTION = 0.02
 """Rows whose right-hand side has a smaller fraction are capped only, and not rounded."""
 
@@ -124,18 +123,22 @@ def add_up(
     slope: sparse.csr_array,
 ) -> tuple[np.ndarray, sparse.csr_array]:
     """`base_rows` from inequalities whose coefficients are known."""
-    of_user = sparse.csr_array(
-        (np.ones(len(user)), (np.arange(len(user)), user)),
-        shape=(len(user), problem.influence.n_users),
-    )
-    asked = (demand_price @ problem.objective.audience - cut_price @ of_user).tocsr()
+    n = len(user)
+    of_user = sparse.csr_array((np.ones(n), user, np.arange(n + 1)), shape=(n, _n_users(problem)))
+    audience = problem.objective.audience
+    asked = (demand_price @ audience - cut_price @ of_user).tocsr()
     asked.data = np.maximum(asked.data, 0.0)
     demanded, spent = demand_price @ problem.required, cut_price @ intercept
     unpriced = np.asarray(asked.sum(axis=1)).ravel()
-    b = demanded - spent - unpriced - _OUTWARD * (demanded + spent + unpriced)
+    # What cancels in `asked` counts with its full size.
+    size = demanded + spent + demand_price @ np.asarray(audience.sum(axis=1)).ravel()
+    size += np.asarray(cut_price.sum(axis=1)).ravel()
+    terms = sum(np.diff(part.indptr) for part in (demand_price, cut_price, asked))
+    share = _rounding_share(terms)
+    b = demanded - spent - unpriced - share * size
     a = (cut_price @ slope).tocsr()
-    a.data = a.data * (1 + _OUTWARD)
     row = np.repeat(np.arange(len(b)), np.diff(a.indptr))
+    a.data = a.data * (1 + share[row])
     a.data = np.where(b[row] > 0, np.minimum(a.data, b[row]), a.data)
     return b, a
 
@@ -143,20 +146,38 @@ def add_up(
 def round_rows(
     b: np.ndarray, a: sparse.csr_array, complement: sparse.csr_array, divisor: np.ndarray
 ) -> tuple[np.ndarray, sparse.csr_array]:
-    """Complement, divide and round rows `a . x >= b`: e float64[K], D float64[K, S]."""
-    row = np.repeat(np.arange(len(b)), np.diff(a.indptr))
+    """Complement, divide and round rows `a . x >= b`: e float64[K], D float64[K, S].
+
+    Every step errs outward: a smaller right-hand side and larger coefficients of what is at least
+    0 leave a row valid, and the rounded row depends on both without jumps.
+    """
+    n_rows = len(b)
+    row = np.repeat(np.arange(n_rows), np.diff(a.indptr))
+    share = _rounding_share(np.diff(a.indptr))
     flipped = _flagged(a, complement, row)
     sign = np.where(flipped, -1.0, 1.0)
-    beta = (b - np.bincount(row[flipped], a.data[flipped], minlength=len(b))) / divisor
-    f = beta - np.floor(beta)
+    complemented = np.bincount(row[flipped], a.data[flipped], minlength=n_rows)
+    beta = (b - complemented - share * (np.abs(b) + complemented)) / divisor
     f, right = rounding_of(beta)
     alpha = sign * a.data / divisor[row]
+    alpha += share[row] * np.abs(alpha)
     whole = np.floor(alpha)
-    coefficient = whole + np.minimum((alpha - whole) / f[row], 1.0)
-    right = right - np.bincount(row[flipped], coefficient[flipped], minlength=len(b))
+    coefficient = whole + np.minimum((alpha - whole) / f[row] * (1 + 8 * _EPS), 1.0)
+    right = right - np.bincount(row[flipped], coefficient[flipped], minlength=n_rows)
+    total = np.bincount(row, np.abs(coefficient), minlength=n_rows)
+    right = right - share * (np.abs(right) + total)
     matrix = sparse.csr_array((sign * coefficient, a.indices, a.indptr), shape=a.shape)
     matrix.eliminate_zeros()
     return right, matrix
+
+
+def _n_users(problem: SlotProblem) -> int:
+    return problem.influence.n_users
+
+
+def _rounding_share(terms: np.ndarray) -> np.ndarray:
+    """What a sum of so many terms, added one by one, errs by at most, as a share of its size."""
+    return (64 + 4 * terms) * _EPS
 
 
 def rounding_of(beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,10 @@ from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 
 # Steps of the search for prices at which the supply is too small, and the size of the first.
 _STEPS, _FIRST_STEP = 80, 0.5
-# Least violations of inequalities in the first stages: a program with a user for each person and
-# product has so many that are slightly violated that the simplex method would drown in them.
-_COARSE = (0.1, 0.02)
+# Beyond so many pairs the simplex method would drown in slightly violated inequalities: there the
+# worst come first, none below the last of these violations, and rounded demands gain nothing.
+_FEW_PAIRS = 20_000
+_VIOLATIONS = (0.1, 1e-3)
 # Parts of a ray below this share of its largest are rounding.
 _NOISE = 1e-9
 
@@ -115,9 +116,10 @@ def relax_or_refute(
     began = time.monotonic()
     program = CutProgram(problem, problem.active_users)
     vertices: list[Vertex] = []
-    for tolerance in (*_COARSE, relaxation.tolerance):
-        last = tolerance == relaxation.tolerance
-        stage = replace(relaxation, tolerance=tolerance, rounding=last and relaxation.rounding)
+    stages = [relaxation]
+    if problem.influence.n_pairs > _FEW_PAIRS:
+        stages = [replace(relaxation, tolerance=least, rounding=False) for least in _VIOLATIONS]
+    for stage in stages:
         vertices += stage.tighten(program, seconds=seconds - (time.monotonic() - began))
         if program.infeasible or time.monotonic() - began >= seconds:
             break

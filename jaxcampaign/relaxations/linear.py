@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from jaxcampaign.errors import InputError
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations.hull import violated_hull_cuts
@@ -67,6 +68,12 @@ class LinearRelaxation:
     tolerance: float = 1e-5
     hull: bool = True
     rounding: bool = True
+
+    def __post_init__(self):
+        if self.max_rounds < 1:
+            raise InputError(
+                "must be at least 1", table="max_rounds", value=self.max_rounds, remedy="raise it"
+            )
 
     def solve(self, problem: SlotProblem, *, seconds: float = float("inf")) -> Relaxed | None:
         """Bound, proof and fractional points; None if the first LP did not finish in time.

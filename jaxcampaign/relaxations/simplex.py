@@ -78,6 +78,8 @@ class CutProgram:
     Attributes:
       problem: what is asked.
       users: int[.], the users whose reach counts, rising.
+      infeasible: the last solve found that nothing is feasible.
+      value: what the last solve reached, optimal or not, in the minimised form.
     """
 
     def __init__(self, problem: SlotProblem, users: np.ndarray):
@@ -94,6 +96,7 @@ class CutProgram:
         self._idle = np.zeros(len(users), np.int64)
         # The slots that have a variable: all of them, until some are left out.
         self._items = np.arange(problem.n_items)
+        self.infeasible, self.value = False, -np.inf
         self._build()
 
     def _build(self) -> None:
@@ -285,8 +288,8 @@ class CutProgram:
             *nodes,
             np.array([node for node, _ in leaves], np.int32),
             sparse.csr_array(np.array([prices.demand for _, prices in leaves])),
-            sparse.csr_array(np.array([prices.row_upper for _, prices in leaves])),
-            sparse.csr_array(np.array([prices.row_lower for _, prices in leaves])),
+            sparse.vstack([sparse.csr_array(p.row_upper[None]) for _, p in leaves], format="csr"),
+            sparse.vstack([sparse.csr_array(p.row_lower[None]) for _, p in leaves], format="csr"),
             cut,
             rounded,
             self._all_cuts().take(used_cuts),
@@ -316,8 +319,9 @@ class CutProgram:
         price = np.concatenate([worth[self.users[single]], -added[self._of_user]])
         return Prices(
             demand,
-            np.maximum(-row, 0.0),
-            np.maximum(row, 0.0),
+            # A price of a limit that is open is rounding.
+            np.where(np.isfinite(self.problem.rows.upper), np.maximum(-row, 0.0), 0.0),
+            np.where(np.isfinite(self.problem.rows.lower), np.maximum(row, 0.0), 0.0),
             _positive(number, price),
             _positive(self._number[~self._of_user], added[~self._of_user]),
         )

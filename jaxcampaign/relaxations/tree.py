@@ -43,12 +43,18 @@ class Tree:
       program: the program, tightened at the root.
       root: the root's last vertex.
       relaxation: separates inequalities.
+
+    Attributes:
+      n_nodes: nodes that were looked at.
+      bound: least value of all leaves in the minimised form, as of the last node; other threads
+        may read it.
     """
 
     program: CutProgram
     root: Vertex
     relaxation: LinearRelaxation
     n_nodes: int = field(default=0, init=False)
+    bound: float = field(default=-np.inf, init=False)
 
     def __post_init__(self) -> None:
         n = self.program.problem.n_items
@@ -56,6 +62,7 @@ class Tree:
         # The least value of a selection that has a slot, for each slot.
         self._with_slot = exclusion_values(self.program.problem, self._root_multipliers)
         self._excluded, self._excluded_at = np.zeros(0, np.int64), np.inf
+        self.bound = self.root.value
         self._parent, self._slot, self._inside = [-1], [-1], [False]
         self._prices: list[Prices | None] = [self.root.prices]
         self._value = [self.root.value]
@@ -68,8 +75,7 @@ class Tree:
         problem = self.program.problem
         self._size = problem.item_cost + problem.influence.matrix @ problem.user_value
 
-    @property
-    def bound(self) -> float:
+    def _least(self) -> float:
         """Least value of all leaves, in the minimised form, as the program sees it."""
         open_ = self._heap[0][0] if self._heap else np.inf
         return min([open_, *(self._value[node] for node in self._closed)])
@@ -106,11 +112,12 @@ class Tree:
             if vertex.value > value or self._prices[node] is None:
                 self._prices[node], self._value[node] = vertex.prices, vertex.value
             report(vertex)
-            split = np.flatnonzero((vertex.x > _WHOLE) & (vertex.x < 1 - _WHOLE))
+            split = np.flatnonzero(_split_slots(vertex.x))
             if vertex.value >= cutoff() or not len(split):
                 self._closed.append(node)
             else:
                 self._split(node, self._choose(vertex, split, cutoff()))
+            self.bound = self._least()
 
     def proof(self) -> BranchedMultipliers:
         """The tree as it is."""
@@ -155,7 +162,15 @@ class Tree:
             least = before.value + _NODE_PROGRESS * abs(before.value)
             if vertex is not None and vertex.value < least:
                 break
-        self.program.drop(_IDLE)
+        while vertex is not None and vertex.value < cutoff() and _whole(vertex.x):
+            # A whole point is an answer only if its reach is true.
+            if not self.relaxation.separate(
+                self.program, vertex, rounding=True, tolerance=self.relaxation.tolerance
+            ):
+                break
+            vertex = self.program.solve(end - time.monotonic())
+        if vertex is not None:
+            self.program.drop(_IDLE)
         return vertex
 
     def _move(self, node: int) -> None:
@@ -255,6 +270,14 @@ class Tree:
         prices = self._prices[node]
         assert prices is not None
         return prices
+
+
+def _split_slots(x: np.ndarray) -> np.ndarray:
+    return (x > _WHOLE) & (x < 1 - _WHOLE)
+
+
+def _whole(x: np.ndarray) -> bool:
+    return not _split_slots(x).any()
 
 
 def _scaled(prices: Prices, scale: float) -> Prices:

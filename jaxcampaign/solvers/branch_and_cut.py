@@ -84,7 +84,7 @@ class BranchAndCut:
         start = first.search(problem, key=rounding_key, clock=_part(clock, _ROOT_SHARE))
         program = CutProgram(problem, problem.active_users)
         vertices = self.relaxation.tighten(program, seconds=_ROOT_SHARE * clock.left)
-        if not vertices or program.infeasible:
+        if not vertices or (program.infeasible and len(problem.rows)):
             return replace(start, limit_hit=start.limit_hit or not program.infeasible)
         root = program.multipliers(vertices[-1].prices).clipped()
         points = tuple(vertex.x for vertex in vertices)

@@ -83,7 +83,8 @@ class Neighbourhoods:
             draw = rng.exponential(size=len(chosen)) / np.maximum(price, 1e-300)
             return chosen[np.argsort(draw, kind="stable")[:count]]
         block = problem.influence.matrix[chosen]
-        profile = block @ problem.objective.interest.astype(np.float64)
+        users = np.unique(block.indices)
+        profile = block[:, users] @ problem.objective.interest[users].astype(np.float64)
         profile *= problem.inverse_demand if problem.sense == "min" else problem.weight
         length = np.sqrt((profile**2).sum(axis=1)) + 1e-300
         likeness = profile @ profile[rng.integers(len(chosen))] / length
