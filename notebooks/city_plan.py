@@ -124,8 +124,8 @@ bound_figure(plan)
 # $$\mu \cdot k - \lambda \cdot h + \sum_s \min(0, c_s - (G^\top\lambda)_s)
 #   + \sum_u \min\Big(0, \sum_{r \ni u} \lambda_r - \sum_j \mu_j a_{ju}\Big)$$
 #
-# is at most the cost of every feasible plan. Branch and cut proves its bound by many such cases, one
-# a leaf of its tree; the linear relaxation by a single one, which a few lines of NumPy check:
+# is at most the cost of every feasible plan. Branch and cut proves its bound by many such cases,
+# one for each leaf of its tree; the linear relaxation by one, which a few lines of NumPy check:
 
 # %%
 relaxed = jc.LinearRelaxation(rounding=False).solve(problem)
