@@ -32,7 +32,7 @@ def textbook(problem, order, divisor, selection=None) -> np.ndarray:
     return picked
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("scale", "max_slots"), [(1.0, None), (1.4, None), (1.0, 8)])
 def test_each_order_is_served_by_the_textbook_greedy(seed, scale, max_slots):
     rng = np.random.default_rng(seed)
