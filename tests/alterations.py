@@ -326,7 +326,7 @@ ALTERATIONS: dict[str, Alteration] = {
     "certificate empty": lambda c: (c.plan / "certificate.json").write_bytes(b""),
     "certificate not text": lambda c: (c.plan / "certificate.json").write_bytes(b"\xff\xfe\x00"),
     # proof.npz
-    "price of a cut, 1 % more": _multiplier("cut", lambda x: 1.01 * x),
+    "prices of all cuts, 1 % more": _arrays(cut=lambda x: 1.01 * x),
     "prices of all cuts, 1 % less": _arrays(cut=lambda x: 0.99 * x),
     "price of a cut, negative": _multiplier("cut", lambda x: -x),
     "price of a cut, NaN": _multiplier("cut", lambda _: np.nan),
