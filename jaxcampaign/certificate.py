@@ -82,6 +82,12 @@ class Certificate:
         return np.where(missed, self.demand - self.achieved, 0.0)
 
     @property
+    def least_share(self) -> float:
+        """The least of achieved over demand; 1 where nothing is demanded."""
+        wanted = self.demand > 0
+        return float((self.achieved[wanted] / self.demand[wanted]).min(initial=1.0))
+
+    @property
     def bound_proof(self) -> str | None:
         """Where the bound comes from: "multipliers" (recheckable) or "branch_and_bound"."""
         if self.bound is None:

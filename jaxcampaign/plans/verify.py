@@ -214,7 +214,11 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
 
 def _possible_statuses(c: Certificate) -> list[str]:
     if not c.feasible:
-        return ["infeasible"] if c.reasons else ["unsolved"]
+        if c.reasons:
+            return ["infeasible"]
+        return (
+            ["unsolved", "bicriteria"] if c.least_share > 0 and not c.violations else ["unsolved"]
+        )
     optimal = c.gap is not None and c.gap <= OPTIMALITY_GAP
     return ["optimal"] if optimal else ["feasible", "limit"]
 

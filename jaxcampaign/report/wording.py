@@ -99,6 +99,9 @@ def verdict(solution: Solution) -> str:
     c = solution.certificate
     if c.reasons:
         return "Infeasible: no plan can meet every demand"
+    if solution.status == "bicriteria":
+        least = percent(c.least_share, rounding=ROUND_FLOOR)
+        return f"Not met in full: every demand is met to {least} at least"
     if not c.feasible:
         return "Not met: this plan breaks a demand or a limit"
     if solution.status == "optimal":

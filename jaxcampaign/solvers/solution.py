@@ -18,6 +18,7 @@ _ADVICE = {
     "optimal": "proven optimal",
     "feasible": "feasible, with a proven bound",
     "limit": "feasible; a limit was hit: more time may close the gap",
+    "bicriteria": "every demand is met to the share that was asked of the solver, not in full",
     "unsolved": "the search ended without a feasible selection: more time may find one",
     "infeasible": "no selection meets every demand: this is the best partial answer",
 }
@@ -38,7 +39,9 @@ class Solution:
       certificate: what is true of the selection.
       multipliers: the proof of the bound; None for the trivial one.
       status: "optimal", "feasible", "limit" (feasible, but a limit was hit), "infeasible" (proven,
-        the certificate says why) or "unsolved" (the search ended without a feasible selection).
+        the certificate says why), "bicriteria" (not feasible, but every demand is met to the share
+        that the solver was told to stop at) or "unsolved" (the search ended without a feasible
+        selection).
       solver: the solver that was used, as text.
       statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
     """
