@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import jaxcampaign as jc
 from jaxcampaign.certificate import refuted, unreachable
 from jaxcampaign.plans.folder import order_digest
-from jaxcampaign.problems import Cuts, Multipliers
+from jaxcampaign.problems import Cuts, Multipliers, refutation
 from jaxcampaign.problems.rows import Texts
 from jaxcampaign.relaxations.feasibility import relax_or_refute
 
@@ -182,6 +182,34 @@ def test_a_relaxation_that_gets_infeasible_by_cuts_is_refuted():
     assert relaxed is not None and len(relaxed.points) >= 1
     assert jc.lagrangian_bound(problem.without_cost(), answer.multipliers) > 0
     assert jc.solve(problem, jc.MixedInteger()).status == "infeasible"
+
+
+def test_a_bound_above_the_cost_of_everything_refutes():
+    """Many products want the few slots: what they would cost is more than there is to pay."""
+    rng = np.random.default_rng(3)
+    prob = np.where(rng.random((30, 12)) < 0.4, rng.random((30, 12)), 0.0)
+    influence = dense_influence(prob, rng.random(30) + 0.5)
+    audiences = {f"p{j}": influence.user_ids for j in range(8)}
+    reach = jc.CommonSlots(influence, None, None, 0.0).objective.reference(np.ones(30, bool))[0]
+    problem = jc.DisjointSlots(influence, audiences, None, 0.8 * reach)
+    relaxed = jc.FirstOrderRelaxation().solve(problem)
+    assert relaxed.statistics["steps"] < 20_000
+    assert relaxed.bound > problem.cost_of_all
+    nothing = np.zeros(problem.n_items, bool)
+    c = jc.certify(problem, nothing, relaxed.multipliers)
+    assert c.reasons and c.bound is None
+    # The same prices scaled down until only the costs speak.
+    found = set()
+    for scale in np.geomspace(0.05, 1, 200):
+        m = relaxed.multipliers
+        parts = {name: scale * getattr(m, name) for name in ("demand", "row_upper", "cut")}
+        less = dataclasses.replace(m, **parts)
+        free, above = refutation(problem, less)
+        assert above <= jc.lagrangian_bound(problem, less) - problem.cost_of_all
+        reasons = refuted(problem, less, np.zeros(8))
+        assert bool(reasons) == (max(free, above) > 0)
+        found |= {"costs" if "would cost at least" in reasons[0] else "need"} if reasons else set()
+    assert found
 
 
 # The problem

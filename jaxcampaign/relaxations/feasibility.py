@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxcampaign.problems import Cuts, DisjointSlots, Multipliers, SlotProblem, lagrangian_bound
+from jaxcampaign.problems import (
+    Cuts,
+    DisjointSlots,
+    Multipliers,
+    SlotProblem,
+    lagrangian_bound,
+    refutation,
+)
+from jaxcampaign.relaxations.first_order import FirstOrderRelaxation
 from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxation, Relaxed
 from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 
@@ -15,10 +23,14 @@ from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 _STEPS, _FIRST_STEP = 80, 0.5
 # Beyond so many pairs the simplex method would drown in slightly violated inequalities: there the
 # worst come first, none below the last of these violations, and rounded demands gain nothing.
-_FEW_PAIRS = 20_000
+# Beyond many it has no vertex in good time.
+_FEW_PAIRS, _MANY_PAIRS = 20_000, 80_000
 _VIOLATIONS = (0.1, 1e-3)
 # Parts of a ray below this share of its largest are rounding.
 _NOISE = 1e-9
+# Share of the time in which a first-order method looks for a proof first; it is much quicker at
+# that. The simplex method, where there are not too many pairs for it, gives the points to round.
+_QUICK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +116,8 @@ def relax_or_refute(
 
     Args:
       problem: what is asked.
-      relaxation: how it is tightened; only a linear relaxation can refute.
+      relaxation: how it is tightened; only a linear relaxation can refute. On large problems a
+        first-order method comes before the simplex method or, on very large ones, in its place.
       seconds: time limit; the tightest finished round is returned.
 
     Returns:
@@ -117,13 +130,25 @@ def relax_or_refute(
     program = CutProgram(problem, problem.active_users)
     vertices: list[Vertex] = []
     stages = [relaxation]
+    quick = None
     if problem.influence.n_pairs > _FEW_PAIRS:
+        alone = problem.influence.n_pairs > _MANY_PAIRS
+        quick = FirstOrderRelaxation().solve(
+            problem, seconds=seconds if alone else _QUICK * seconds
+        )
+        if _refutes(problem, quick.multipliers):
+            return quick, Refuted(quick.multipliers, quick.statistics)
+        if alone:
+            return quick, None
+        # The simplex method goes on from the inequalities that turned out to matter.
+        cuts = quick.multipliers.cuts
+        program.add(cuts.take((quick.multipliers.cut > 0) & (np.diff(cuts.start) > 0)))
         stages = [replace(relaxation, tolerance=least, rounding=False) for least in _VIOLATIONS]
     for stage in stages:
         vertices += stage.tighten(program, seconds=seconds - (time.monotonic() - began))
         if program.infeasible or time.monotonic() - began >= seconds:
             break
-    statistics = {
+    statistics: dict[str, float] = {
         "rounds": len(vertices),
         "cuts": program.n_rows,
         "seconds": time.monotonic() - began,
@@ -140,12 +165,18 @@ def relax_or_refute(
         bound = lagrangian_bound(problem, multipliers)
         points = tuple(vertex.x for vertex in vertices)
         relaxed = Relaxed(bound, multipliers, points, statistics)
+    if quick is not None:
+        statistics |= {f"first_order_{name}": value for name, value in quick.statistics.items()}
+        if relaxed is None:
+            relaxed = quick
+        elif quick.bound > relaxed.bound:
+            relaxed = replace(relaxed, bound=quick.bound, multipliers=quick.multipliers)
     return relaxed, refuted
 
 
 def _refutes(problem: SlotProblem, multipliers: Multipliers) -> bool:
     try:
-        return lagrangian_bound(problem.without_cost(), multipliers) > 0
+        return max(refutation(problem, multipliers)) > 0
     except ValueError:  # a ray that cannot be evaluated
         return False
 
