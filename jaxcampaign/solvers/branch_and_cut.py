@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,8 @@ _SECONDS = 60.0
 _ROOT_SHARE = 0.4
 # A node's point is rounded to a plan at this threshold.
 _THRESHOLD = 0.5
+# Vertices of the tree that wait to be rounded, at most.
+_MOST_SHOWN = 32
 # Seconds between looks at the tree where there is nothing else to do.
 _PAUSE = 0.2
 
@@ -127,11 +130,13 @@ class BranchAndCut:
                 if self.branching:
                     done = pool.submit(tree.search, lambda: board.cutoff, clock.end, board.show)
                 while not clock.out and not (done is not None and done.done()):
-                    if (vertex := board.take_shown()) is not None:
+                    shown = board.take_shown()
+                    for vertex in shown:
                         rounded = finished(tree.program.problem, vertex.x >= _THRESHOLD, clock)
                         board.offer(rounded)
                     if self.neighbourhoods:
-                        board.offer(around.step(board.best, clock))
+                        point = shown[-1].x if shown else None
+                        board.offer(around.step(board.best, clock, point))
                     elif done is None:
                         break
                     else:
@@ -155,7 +160,7 @@ class _Board:
     def __init__(self, best: Coverage, gap: float):
         self.best = best
         self._gap = gap
-        self._shown: Vertex | None = None
+        self._shown: deque[Vertex] = deque(maxlen=_MOST_SHOWN)
         self._stopped = False
 
     @property
@@ -171,13 +176,12 @@ class _Board:
             self.best = coverage
 
     def show(self, vertex: Vertex) -> None:
-        """The tree's last vertex, for rounding."""
-        self._shown = vertex
+        """A vertex of the tree, for rounding."""
+        self._shown.append(vertex)
 
-    def take_shown(self) -> Vertex | None:
-        """The last vertex, once."""
-        vertex, self._shown = self._shown, None
-        return vertex
+    def take_shown(self) -> list[Vertex]:
+        """The vertices since the last call, the latest last; very many are not kept."""
+        return [self._shown.popleft() for _ in range(len(self._shown))]
 
     def stop(self) -> None:
         """Let the tree search end with its next node."""
