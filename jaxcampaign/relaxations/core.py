@@ -143,6 +143,9 @@ class Core:
         bound = base + scale * info.mip_dual_bound
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
             return CoreAnswer(None, None, bound, finished)
+        if base + scale * info.objective_function_value >= cutoff:
+            # HiGHS prunes by its objective bound, but may keep what it met before.
+            return CoreAnswer(None, None, np.inf if finished else bound, finished)
         column = np.array(highs.getSolution().col_value)
         selection = self.taken.copy()
         selection[free[column[:n] > 0.5]] = True
