@@ -14,7 +14,8 @@ from catalogue import CASES, dense_influence, optimum, random_problem
 
 import jaxcampaign as jc
 from jaxcampaign.problems import CommonSlots, lagrangian_bound
-from jaxcampaign.relaxations import ContinuousGreedy, continuous_greedy, multilinear_gradients
+from jaxcampaign.relaxations import ContinuousGreedy, multilinear_gradients
+from jaxcampaign.relaxations.extension import continuous_greedy
 from jaxcampaign.report import report_html
 from jaxcampaign.solvers import BicriteriaGreedy, Clock, Solver
 

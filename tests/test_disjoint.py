@@ -267,7 +267,6 @@ def test_limits_come_from_the_table_or_the_argument():
     assert limits(table, {"b": 1}) == [inf, 1]
     assert limits([1.0, 1.0], np.array([2, 1])) == [2, 1]
     assert limits(table.assign(max_slots=[1, 2]), None) == [2, 1]
-    assert limits(table.assign(max_slots=[1, 2]), 9) == [2, 1]
     for demand, wrong in (
         (table, -1),
         (table, 1.5),
@@ -275,6 +274,7 @@ def test_limits_come_from_the_table_or_the_argument():
         (table, {"x": 1}),
         (table.assign(max_slots=[1, 2]), {"a": 1}),
         (table.assign(max_slots=[1, 2]), -3),
+        (table.assign(max_slots=[1, 2]), 9),
     ):
         with pytest.raises(jc.InputError, match="max_slots"):
             limits(demand, wrong)

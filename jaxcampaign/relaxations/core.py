@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, RoundedRows, SlotProblem
-from jaxcampaign.relaxations.simplex import quiet_highs, typical
+from jaxcampaign.relaxations.scaling import typical
+from jaxcampaign.relaxations.simplex import quiet_highs
 
 _NOTHING_BELOW = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kObjectiveBound)
 

@@ -15,7 +15,7 @@ from jaxcampaign.problems import (
     lagrangian_bound,
     refutation,
 )
-from jaxcampaign.relaxations.first_order import FirstOrderRelaxation
+from jaxcampaign.relaxations.first_order.relaxation import FirstOrderRelaxation
 from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxation, Relaxed
 from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 

@@ -27,7 +27,8 @@ from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.greedy import Greedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.neighbourhood import Neighbourhoods, below, finished
+from jaxcampaign.solvers.neighbourhood import Neighbourhoods, below
+from jaxcampaign.solvers.repair import finished
 
 _SECONDS = 60.0
 # Share of the time that the root may take.

@@ -16,7 +16,7 @@ from jaxcampaign.problems import Cuts, SlotProblem
 from jaxcampaign.relaxations.core import Core
 from jaxcampaign.solvers.base import Clock
 from jaxcampaign.solvers.coverage import Coverage
-from jaxcampaign.solvers.repair import complete, fill, reverse_delete
+from jaxcampaign.solvers.repair import finished
 
 _KINDS = ("random", "price", "profile", "vertex")
 # How much luck may add to a share in a vertex, and the least share that counts.
@@ -154,15 +154,3 @@ class Neighbourhoods:
 def below(score: float, share: float) -> float:
     """A score that is better by a share of itself; without a feasible plan anything is better."""
     return score - share * abs(score) if np.isfinite(score) else np.inf
-
-
-def finished(problem: SlotProblem, selection: np.ndarray, clock: Clock) -> Coverage:
-    """A selection made feasible, and without what it does not need."""
-    if problem.sense == "max":
-        coverage = Coverage(problem)
-        fill(coverage, np.flatnonzero(selection))
-        return coverage
-    coverage = Coverage(problem, selection)
-    complete(coverage, problem.inverse_demand)
-    reverse_delete(coverage, clock)
-    return coverage

@@ -11,20 +11,21 @@ import numpy as np
 
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations.deepest import deepest_cuts
-from jaxcampaign.relaxations.hull import violated_hull_cuts
-from jaxcampaign.relaxations.linear import Relaxed
-from jaxcampaign.relaxations.polish import polished
-from jaxcampaign.relaxations.prefix import prefix_bound
-from jaxcampaign.relaxations.primal_dual import Point, advance, norms, start
-from jaxcampaign.relaxations.saddle import (
+from jaxcampaign.relaxations.first_order.deepest import deepest_cuts
+from jaxcampaign.relaxations.first_order.polish import polished
+from jaxcampaign.relaxations.first_order.primal_dual import Point, advance, norms, start
+from jaxcampaign.relaxations.first_order.saddle import (
     Dual,
     Primal,
     Room,
     build_frame,
     build_saddle,
 )
-from jaxcampaign.relaxations.terms import Terms
+from jaxcampaign.relaxations.first_order.terms import Terms
+from jaxcampaign.relaxations.hull import violated_hull_cuts
+from jaxcampaign.relaxations.linear import Relaxed
+from jaxcampaign.relaxations.prefix import prefix_bound
+from jaxcampaign.relaxations.scaling import typical
 
 _STEPS = 40  # between two checks
 _FEWEST_STEPS = 400  # before progress is judged
@@ -129,7 +130,7 @@ class _Run:
     def __init__(self, problem: SlotProblem, cuts: Cuts, hull: bool):
         self.problem, self.terms = problem, Terms.of(problem.influence, cuts)
         self._hull = hull
-        self._scale = _typical(np.concatenate([problem.item_cost, problem.user_value]))
+        self._scale = typical(np.concatenate([problem.item_cost, problem.user_value]))
         self._frame = build_frame(problem, self._scale)
         self._idle = np.zeros(len(cuts), int)
         self._room = Room.first(problem.influence.n_pairs).fitting(self.terms)
@@ -294,8 +295,3 @@ def _worst(found: Cuts, violation: np.ndarray, cuts: int, members: int) -> Cuts:
 
 def _device(values: np.ndarray) -> jax.Array:
     return jax.device_put(np.asarray(values, np.float32))
-
-
-def _typical(numbers: np.ndarray) -> float:
-    positive = numbers[numbers > 0]
-    return float(np.median(positive)) if len(positive) else 1.0

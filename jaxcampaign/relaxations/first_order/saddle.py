@@ -25,7 +25,7 @@ from jaxcampaign.influence.kernels import matvec
 from jaxcampaign.influence.layout import Layout, build_layout, choose_formulation
 from jaxcampaign.influence.pieces import padded_size
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
-from jaxcampaign.relaxations.terms import Terms
+from jaxcampaign.relaxations.first_order.terms import Terms
 
 # Up to so many entries a CPU is faster at one pass over triplets than at chunks.
 _FEW_ENTRIES = 30_000
