@@ -88,6 +88,10 @@ class Certificate:
         wanted = self.demand > 0
         return float((self.achieved[wanted] / self.demand[wanted]).min(initial=1.0))
 
+    def meets(self, share: float) -> bool:
+        """Every demand is met to a share of itself, and every limit is kept."""
+        return not self.violations and self.least_share >= share * (1 - FEASIBILITY_TOLERANCE)
+
     @property
     def bound_proof(self) -> str | None:
         """Where the bound comes from: "multipliers" (recheckable) or "branch_and_bound"."""

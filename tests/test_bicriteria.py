@@ -13,6 +13,7 @@ import pytest
 from catalogue import CASES, dense_influence, optimum, random_problem
 
 import jaxcampaign as jc
+from jaxcampaign.plans.verify import _possible_statuses
 from jaxcampaign.problems import CommonSlots, lagrangian_bound
 from jaxcampaign.relaxations import ContinuousGreedy, multilinear_gradients
 from jaxcampaign.relaxations.extension import continuous_greedy
@@ -241,4 +242,9 @@ def test_a_plan_at_its_guarantee_says_so():
     assert ONE_OF_E <= found.certificate.least_share < 1
     assert found.status == "bicriteria"
     assert "share that was asked of the solver" in repr(found)
-    assert "every demand is met to 66" in report_html(found)
+    page = report_html(found)
+    assert "every demand is met to 66" in page
+    assert "breaks a demand" not in page and "more time" not in page
+    assert _possible_statuses(found.certificate, found.target) == ["bicriteria"]
+    for other in (1.0, 0.99, None, "0.5", 0.0):
+        assert _possible_statuses(found.certificate, other) == ["unsolved"]

@@ -24,7 +24,9 @@ from jaxcampaign.certificate import refuted, unreachable
 from jaxcampaign.plans.folder import order_digest
 from jaxcampaign.problems import Cuts, Multipliers, refutation
 from jaxcampaign.problems.rows import Texts
+from jaxcampaign.relaxations import feasibility
 from jaxcampaign.relaxations.feasibility import relax_or_refute
+from jaxcampaign.solvers import disjoint_rounding
 
 
 def _name(solver) -> str:
@@ -184,14 +186,19 @@ def test_a_relaxation_that_gets_infeasible_by_cuts_is_refuted():
     assert jc.solve(problem, jc.MixedInteger()).status == "infeasible"
 
 
-def test_a_bound_above_the_cost_of_everything_refutes():
-    """Many products want the few slots: what they would cost is more than there is to pay."""
+def crowded() -> jc.DisjointSlots:
+    """8 products that all want most of what 30 slots have."""
     rng = np.random.default_rng(3)
     prob = np.where(rng.random((30, 12)) < 0.4, rng.random((30, 12)), 0.0)
     influence = dense_influence(prob, rng.random(30) + 0.5)
     audiences = {f"p{j}": influence.user_ids for j in range(8)}
     reach = jc.CommonSlots(influence, None, None, 0.0).objective.reference(np.ones(30, bool))[0]
-    problem = jc.DisjointSlots(influence, audiences, None, 0.8 * reach)
+    return jc.DisjointSlots(influence, audiences, None, 0.8 * reach)
+
+
+def test_a_bound_above_the_cost_of_everything_refutes():
+    """Many products want the few slots: what they would cost is more than there is to pay."""
+    problem = crowded()
     relaxed = jc.FirstOrderRelaxation().solve(problem)
     assert relaxed.statistics["steps"] < 20_000
     assert relaxed.bound > problem.cost_of_all
@@ -210,6 +217,16 @@ def test_a_bound_above_the_cost_of_everything_refutes():
         assert bool(reasons) == (max(free, above) > 0)
         found |= {"costs" if "would cost at least" in reasons[0] else "need"} if reasons else set()
     assert found
+
+
+def test_branch_and_cut_keeps_a_refutation(monkeypatch):
+    """Found by the first-order method, and not by one round of the simplex method."""
+    monkeypatch.setattr(feasibility, "_MANY_PAIRS", 100)
+    monkeypatch.setattr(disjoint_rounding, "refute_by_supply", lambda problem: None)
+    problem = crowded()
+    assert jc.solve(problem, jc.LPRounding()).status == "infeasible"
+    relaxation = jc.LinearRelaxation(max_rounds=1)
+    assert jc.solve(problem, jc.BranchAndCut(20, relaxation=relaxation)).status == "infeasible"
 
 
 # The problem

@@ -1,4 +1,4 @@
-"""Relaxations that may have no solution: then their Farkas multipliers say so."""
+"""Relaxations that may have no solution: then their multipliers prove it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,11 @@ from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 _STEPS, _FIRST_STEP = 80, 0.5
 # Beyond so many pairs the simplex method would drown in slightly violated inequalities: there the
 # worst come first, none below the last of these violations, and rounded demands gain nothing.
-# Beyond many it has no vertex in good time.
-_FEW_PAIRS, _MANY_PAIRS = 20_000, 80_000
+# Beyond many it has no vertex in good time, and a first-order method refutes far sooner.
+_FEW_PAIRS, _MANY_PAIRS = 20_000, 70_000
 _VIOLATIONS = (0.1, 1e-3)
 # Parts of a ray below this share of its largest are rounding.
 _NOISE = 1e-9
-# Share of the time in which a first-order method looks for a proof first; it is much quicker at
-# that. The simplex method, where there are not too many pairs for it, gives the points to round.
-_QUICK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +35,8 @@ class Refuted:
     """The relaxation has no solution, so no selection meets every demand and limit.
 
     Attributes:
-      multipliers: the proof. Without costs nothing is to be paid, and still their bound is above 0
-        (Farkas, 1902), which `certify` recomputes.
+      multipliers: the proof, which `certify` recomputes: without costs nothing is to be paid, and
+        still their bound is above 0 (Farkas, 1902), or with costs it is above that of everything.
       statistics: rounds, cuts, seconds.
     """
 
@@ -116,39 +113,33 @@ def relax_or_refute(
 
     Args:
       problem: what is asked.
-      relaxation: how it is tightened; only a linear relaxation can refute. On large problems a
-        first-order method comes before the simplex method or, on very large ones, in its place.
+      relaxation: how it is tightened. On large problems a first-order method takes the place of
+        the simplex method of a linear relaxation.
       seconds: time limit; the tightest finished round is returned.
 
     Returns:
       What the rounds before gave, None if there was none; and the proof of infeasibility, None
       where there is none. Both are None if the first LP did not finish in time.
     """
-    if not isinstance(relaxation, LinearRelaxation):
-        return relaxation.solve(problem, seconds=seconds), None
+    n_pairs = problem.influence.n_pairs
+    if not isinstance(relaxation, LinearRelaxation) or n_pairs > _MANY_PAIRS:
+        linear = isinstance(relaxation, LinearRelaxation)
+        method = FirstOrderRelaxation() if linear else relaxation
+        relaxed = method.solve(problem, seconds=seconds)
+        if relaxed is not None and _refutes(problem, relaxed.multipliers):
+            return relaxed, Refuted(relaxed.multipliers, relaxed.statistics)
+        return relaxed, None
     began = time.monotonic()
     program = CutProgram(problem, problem.active_users)
     vertices: list[Vertex] = []
     stages = [relaxation]
-    quick = None
-    if problem.influence.n_pairs > _FEW_PAIRS:
-        alone = problem.influence.n_pairs > _MANY_PAIRS
-        quick = FirstOrderRelaxation().solve(
-            problem, seconds=seconds if alone else _QUICK * seconds
-        )
-        if _refutes(problem, quick.multipliers):
-            return quick, Refuted(quick.multipliers, quick.statistics)
-        if alone:
-            return quick, None
-        # The simplex method goes on from the inequalities that turned out to matter.
-        cuts = quick.multipliers.cuts
-        program.add(cuts.take((quick.multipliers.cut > 0) & (np.diff(cuts.start) > 0)))
+    if n_pairs > _FEW_PAIRS:
         stages = [replace(relaxation, tolerance=least, rounding=False) for least in _VIOLATIONS]
     for stage in stages:
         vertices += stage.tighten(program, seconds=seconds - (time.monotonic() - began))
         if program.infeasible or time.monotonic() - began >= seconds:
             break
-    statistics: dict[str, float] = {
+    statistics = {
         "rounds": len(vertices),
         "cuts": program.n_rows,
         "seconds": time.monotonic() - began,
@@ -165,12 +156,6 @@ def relax_or_refute(
         bound = lagrangian_bound(problem, multipliers)
         points = tuple(vertex.x for vertex in vertices)
         relaxed = Relaxed(bound, multipliers, points, statistics)
-    if quick is not None:
-        statistics |= {f"first_order_{name}": value for name, value in quick.statistics.items()}
-        if relaxed is None:
-            relaxed = quick
-        elif quick.bound > relaxed.bound:
-            relaxed = replace(relaxed, bound=quick.bound, multipliers=quick.multipliers)
     return relaxed, refuted
 
 

@@ -16,6 +16,7 @@ from jaxcampaign.problems import (
     Proof,
     SlotProblem,
     lagrangian_bound,
+    refutation,
     tightest,
 )
 from jaxcampaign.problems.lagrangian import Inequalities, Multipliers, priced_bound
@@ -86,6 +87,9 @@ class BranchAndCut:
         # Disjoint sets have roundings of their own, which also tell what is infeasible.
         first: Solver = self.rounding if disjoint else Greedy()
         start = first.search(problem, key=rounding_key, clock=_part(clock, _ROOT_SHARE))
+        proof = start.multipliers if disjoint else None
+        if proof is not None and max(refutation(problem, proof)) > 0:
+            return start
         program = CutProgram(problem, problem.active_users)
         vertices = self.relaxation.tighten(program, seconds=_ROOT_SHARE * clock.left)
         if not vertices or (program.infeasible and len(problem.rows)):
@@ -105,6 +109,8 @@ class BranchAndCut:
         if vertices[-1].value < board.cutoff and not clock.out:
             self._from_both_sides(tree, around, board, clock)
         proofs: list[Proof] = [root, tree.proof()]
+        if proof is not None:
+            proofs.append(proof)
         if problem.sense == "max":
             proofs.append(prefix_bound(problem, [board.best.selection])[1])
         counts = {
@@ -133,6 +139,8 @@ class BranchAndCut:
                 while not clock.out and not (done is not None and done.done()):
                     shown = board.take_shown()
                     for vertex in shown:
+                        if clock.out:
+                            break
                         rounded = finished(tree.program.problem, vertex.x >= _THRESHOLD, clock)
                         board.offer(rounded)
                     if self.neighbourhoods:

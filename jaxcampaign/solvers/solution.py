@@ -27,7 +27,7 @@ _ADVICE = {
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["problem", "selection", "certificate", "multipliers"],
-    meta_fields=["status", "solver", "statistics"],
+    meta_fields=["status", "solver", "target", "statistics"],
 )
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
@@ -43,6 +43,8 @@ class Solution:
         that the solver was told to stop at) or "unsolved" (the search ended without a feasible
         selection).
       solver: the solver that was used, as text.
+      target: the share of every demand that the solver worked towards, 1 for all but those with
+        two criteria.
       statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
     """
 
@@ -53,6 +55,7 @@ class Solution:
     status: str
     solver: str
     statistics: dict[str, Any] = field(default_factory=dict)
+    target: float = 1.0
 
     def table(self) -> pd.DataFrame:
         """One row per chosen slot: slot_id, board_id, start_min, end_min, cost, influence.

@@ -14,7 +14,7 @@ from jaxcampaign.certificate import (
     unreachable,
 )
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import FEASIBILITY_TOLERANCE, DisjointSlots, SlotProblem
+from jaxcampaign.problems import DisjointSlots, SlotProblem
 from jaxcampaign.relaxations import FirstOrderRelaxation
 from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
@@ -83,6 +83,7 @@ def solve(
         multipliers=None if reasons else found.multipliers,
         status=_status(certificate, found),
         solver=repr(solver),
+        target=found.target,
         statistics=statistics,
     )
 
@@ -114,8 +115,7 @@ def _status(certificate: Certificate, found: Finding) -> str:
     if not certificate.feasible:
         if certificate.reasons:
             return "infeasible"
-        reached = certificate.least_share >= found.target * (1 - FEASIBILITY_TOLERANCE)
-        return "bicriteria" if reached and not certificate.violations else "unsolved"
+        return "bicriteria" if found.target < 1 and certificate.meets(found.target) else "unsolved"
     if certificate.gap is not None and certificate.gap <= OPTIMALITY_GAP:
         return "optimal"
     return "limit" if found.limit_hit else "feasible"
