@@ -1,0 +1,5 @@
+"""What a post will bring: options, point-in-time features, models of mean and deviation."""
+
+from jaxcampaign.effectiveness.features import SOURCES, Features, Source
+
+__all__ = ["SOURCES", "Features", "Source"]
