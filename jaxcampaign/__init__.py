@@ -14,7 +14,9 @@ _ROOMS = {
     "errors": ["DeviceError", "InputError", "MemoryLimitError"],
     "tables": [
         "City",
+        "Database",
         "audiences_from_categories",
+        "open_database",
         "read_audiences",
         "read_billboards",
         "read_checkins",
@@ -150,7 +152,9 @@ if TYPE_CHECKING:
     )
     from jaxcampaign.tables import (
         City,
+        Database,
         audiences_from_categories,
+        open_database,
         read_audiences,
         read_billboards,
         read_checkins,

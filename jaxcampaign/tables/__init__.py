@@ -1,5 +1,7 @@
 """Tables in and out: schemas, files, and seeded synthetic worlds."""
 
+from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS
+from jaxcampaign.tables.database import Database, DatabaseSource, open_database
 from jaxcampaign.tables.files import replacing
 from jaxcampaign.tables.foursquare import audiences_from_categories, read_foursquare
 from jaxcampaign.tables.overlap import check_overlap
@@ -19,13 +21,17 @@ from jaxcampaign.tables.sources import (
 from jaxcampaign.tables.synthetic import City, synth_city
 
 __all__ = [
+    "CAMPAIGN_SCHEMAS",
     "SCHEMAS",
     "City",
+    "Database",
+    "DatabaseSource",
     "PairArrays",
     "Pairs",
     "Source",
     "audiences_from_categories",
     "check_overlap",
+    "open_database",
     "read_audiences",
     "read_billboards",
     "read_checkins",
