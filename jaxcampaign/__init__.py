@@ -40,6 +40,7 @@ _ROOMS = {
         "influence_proportional_cost",
         "supply",
     ],
+    "effectiveness": ["enumerate_options"],
     "problems": [
         "BranchedMultipliers",
         "BudgetedSlots",
@@ -93,6 +94,7 @@ __all__ = ["__version__", *_ROOM_OF]
 
 if TYPE_CHECKING:
     from jaxcampaign.certificate import Certificate, certify
+    from jaxcampaign.effectiveness import enumerate_options
     from jaxcampaign.errors import DeviceError, InputError, MemoryLimitError
     from jaxcampaign.influence import (
         Clip,
