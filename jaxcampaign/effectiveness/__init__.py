@@ -1,6 +1,62 @@
-"""What a post will bring: options, point-in-time features, models of mean and deviation."""
+"""What a post will bring: options, point-in-time features, models of mean and deviation.
+
+Models are imported on first use: Flax and LightGBM are slow to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.options import enumerate_options
+from jaxcampaign.effectiveness.prediction import Prediction
 
-__all__ = ["SOURCES", "Features", "Source", "enumerate_options"]
+_MODULE_OF = {
+    "Checkpoints": "checkpoints",
+    "FittedNetwork": "fitted",
+    "OverlapGraph": "graph",
+    "TowerNetwork": "network",
+    "light_gcn": "graph",
+    "load_network": "network_store",
+    "overlap_features": "graph",
+    "read_model": "store",
+    "write_model": "store",
+}
+
+__all__ = [
+    "SOURCES",
+    "Checkpoints",
+    "Features",
+    "FittedNetwork",
+    "OverlapGraph",
+    "Prediction",
+    "Source",
+    "TowerNetwork",
+    "enumerate_options",
+    "light_gcn",
+    "load_network",
+    "overlap_features",
+    "read_model",
+    "write_model",
+]
+
+if TYPE_CHECKING:
+    from jaxcampaign.effectiveness.checkpoints import Checkpoints
+    from jaxcampaign.effectiveness.fitted import FittedNetwork
+    from jaxcampaign.effectiveness.graph import OverlapGraph, light_gcn, overlap_features
+    from jaxcampaign.effectiveness.network import TowerNetwork
+    from jaxcampaign.effectiveness.network_store import load_network
+    from jaxcampaign.effectiveness.store import read_model, write_model
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

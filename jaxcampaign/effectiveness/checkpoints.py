@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxcampaign.effectiveness.store import sha256_of
@@ -22,7 +21,7 @@ from jaxcampaign.errors import InputError
 
 _MANIFEST = "manifest.json"
 _STATE = "state"
-_PARTS = ("network", "settings", "rows", "key")
+_PARTS = ("network", "settings", "data", "key")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Checkpoints:
         A damaged checkpoint is passed over with a warning.
 
         Raises:
-          InputError: the checkpoint is of another network, settings, rows or key.
+          InputError: the checkpoint is of another network, settings, data or key.
         """
         import orbax.checkpoint as ocp  # slow to import
 
@@ -97,7 +96,7 @@ class Checkpoints:
                     _refuse(path, part)
             with ocp.PyTreeCheckpointer() as checkpointer:
                 arrays = checkpointer.restore(path / _STATE)
-            leaves = [jnp.asarray(arrays[name]) for name in _named(template)]
+            leaves = [np.asarray(arrays[name]) for name in _named(template)]
             return jax.tree.unflatten(jax.tree.structure(template), leaves)
         return template
 
@@ -108,7 +107,7 @@ class Checkpoints:
 
 
 def fingerprint(network: Any, settings: Any, rows: Any, key_data: Any) -> dict[str, str]:
-    """What a training is of: digests of its network, settings, rows and key."""
+    """What a training is of: digests of its network, settings, data and key."""
     parts = zip(_PARTS, (network, settings, rows, key_data), strict=True)
     return {part: _digest(value) for part, value in parts}
 

@@ -15,7 +15,7 @@ from jaxcampaign.effectiveness.categories import CategoryRows, embedding_rows
 from jaxcampaign.effectiveness.losses import Link, mean_and_std
 from jaxcampaign.effectiveness.numeric import NumericEncoding
 from jaxcampaign.effectiveness.shapley import COALITIONS
-from jaxcampaign.effectiveness.towers import Block, Network, TowerPlan, merged
+from jaxcampaign.effectiveness.towers import Network, TowerPlan, merged
 
 
 class Constants(NamedTuple):
@@ -25,7 +25,7 @@ class Constants(NamedTuple):
     categories: CategoryRows
     centre: Array  # f32[G, K], mean contribution of each tower to the link
     shift: Array  # f32[K], added to the link
-    reference: list[Block]  # mean block of each source; read by a joint tower only
+    reference: list[Array]  # mean block of each source; read by a joint tower only
     location: Array  # f32[], of the target
     scale: Array  # f32[]
 
@@ -36,14 +36,13 @@ def blank_constants(plan: TowerPlan, n_codes: Sequence[int]) -> Constants:
     column = jnp.zeros(n_numeric)
     bins = jnp.zeros((n_numeric, plan.n_bins))
     codes = jnp.zeros(len(n_codes), jnp.int32)
-    factors = jnp.zeros(0 if plan.additive else plan.factors)
-    dense = [0 if plan.additive else plan.block_size(source) for source in range(3)]
+    sizes = [0 if plan.additive else plan.block_size(source) for source in range(3)]
     return Constants(
         numeric=NumericEncoding(column, column + 1, bins, bins, column),
         categories=CategoryRows(jnp.zeros(sum(n_codes) + 1, jnp.int32), codes, codes),
         centre=jnp.zeros((len(plan.towers), plan.members)),
         shift=jnp.zeros(plan.members),
-        reference=[Block(jnp.zeros(size), factors, factors) for size in dense],
+        reference=[jnp.zeros(size) for size in sizes],
         location=jnp.zeros(()),
         scale=jnp.ones(()),
     )
@@ -112,15 +111,13 @@ def predict_rows(
 
         def value(taking_part: Array) -> Array:
             mixed = [
-                jax.tree.map(lambda own, mean, used=used: jnp.where(used, own, mean), block, mean)
-                for block, mean, used in zip(
-                    blocks, constants.reference, taking_part > 0, strict=True
-                )
+                jnp.where(used, block, mean)
+                for used, block, mean in zip(taking_part, blocks, constants.reference, strict=True)
             ]
             raw = network.contributions(mixed)[..., 0].sum(axis=0) + intercept[:, 0]
             return _natural_mean(raw, constants, link, power)
 
-        values = jax.lax.map(value, jnp.asarray(COALITIONS))
+        values = jax.lax.map(value, jnp.asarray(COALITIONS, bool))
     return Outcome(mean, std, jnp.moveaxis(members, -1, 0), values)
 
 
@@ -131,7 +128,7 @@ def tower_contributions(
     constants: Constants,
     numeric: Array,
     categorical: Array,
-) -> tuple[Array, Array, list[Block]]:
+) -> tuple[Array, Array, list[Array]]:
     """f32[G, n, K] contributions to the link, f32[K] intercepts, and the blocks of the rows."""
     network, blocks = _blocks(plan, parameters, constants, numeric, categorical)
     return network.contributions(blocks)[..., 0], network.intercept[:, 0], blocks
@@ -143,7 +140,7 @@ def _blocks(
     constants: Constants,
     numeric: Array,
     categorical: Array,
-) -> tuple[Network, list[Block]]:
+) -> tuple[Network, list[Array]]:
     network = merged(plan, parameters)
     rows = embedding_rows(constants.categories, categorical)
     return network, network.encode(constants.numeric, numeric, rows)

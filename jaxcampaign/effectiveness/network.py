@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from jaxcampaign.effectiveness.fitted import FittedNetwork, chunks
 from jaxcampaign.effectiveness.forward import blank_constants, tower_contributions
 from jaxcampaign.effectiveness.losses import Link
 from jaxcampaign.effectiveness.numeric import NumericEncoding, fit_numeric
-from jaxcampaign.effectiveness.towers import Block, TowerPlan
+from jaxcampaign.effectiveness.towers import TowerPlan
 from jaxcampaign.effectiveness.training import (
     Recipe,
     Rows,
@@ -50,7 +49,6 @@ class TowerNetwork:
     depth: int = 2  # hidden layers of a tower
     n_bins: int = 16  # of the piecewise-linear encoding
     embedding: int = 16  # widest embedding of a categorical column
-    factors: int = 8  # length of the vectors whose products join categories; 0 for none
     dropout: float = 0.1
     id_dropout: float = 0.1  # chance that training hides an id; a fifth of it for few categories
     epochs: int = 60
@@ -71,7 +69,6 @@ class TowerNetwork:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "within [0, 1)")
         _require("link", self.link, self.link in ("identity", "log"), "identity or log")
         _require("power", self.power, 1 <= self.power <= 2, "within 1 to 2")
-        _require("factors", self.factors, self.factors >= 0, "a number from 0 on")
         _require("weight_decay", self.weight_decay, self.weight_decay >= 0, "not negative")
         _require("batch", self.batch, self.batch is None or self.batch >= 1, "a number from 1 on")
 
@@ -130,13 +127,15 @@ class TowerNetwork:
             held_rows = _rows(held, standard, held_weight, categories, bucket(len(held)))
 
         start_key, train_key = jax.random.split(key)
-        state = initial_state(plan, recipe, start_key)
+        state = initial_state(plan, recipe, self.epochs, start_key)
         save: Callable[[TrainState], None] = _no_save
         if checkpoint is not None:
             store = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-            mark = fingerprint(plan, recipe, (rows, held_rows), jax.random.key_data(key))
+            mark = fingerprint(
+                plan, (recipe, self.patience), (rows, held_rows), jax.random.key_data(key)
+            )
             state = store.resume(state, mark)
-            save = store.saver(mark, recipe.epochs)
+            save = store.saver(mark, self.epochs)
         state = train(
             plan,
             recipe,
@@ -146,6 +145,7 @@ class TowerNetwork:
             len(target),
             held_rows,
             train_key,
+            patience=self.patience,
             after_epoch=save,
             show=progress,
         )
@@ -173,13 +173,11 @@ class TowerNetwork:
         return Recipe(
             link=self.link,
             power=float(self.power),
-            epochs=self.epochs,
             batch=self.batch or batch_size(n_rows),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             max_gradient=self.max_gradient,
             warmup=self.warmup,
-            patience=self.patience,
         )
 
     def _fit_columns(self, features: Features) -> tuple[TowerPlan, NumericEncoding, CategoryRows]:
@@ -203,7 +201,6 @@ class TowerNetwork:
             width=self.width,
             depth=self.depth,
             dropout=self.dropout,
-            factors=self.factors,
             additive=self.additive,
         )
 
@@ -212,7 +209,7 @@ def _centred(fitted: FittedNetwork, features: Features, weight: np.ndarray) -> F
     """With the training means of contributions and blocks, summed in float64."""
     total = weight.sum()
     centre = np.zeros(fitted.constants.centre.shape)
-    sums: list[Block] | None = None
+    sums: list[np.ndarray] | None = None
     for part, numeric, categorical in chunks(features):
         contributions, _, blocks = tower_contributions(
             fitted.plan, fitted.parameters, fitted.constants, numeric, categorical
@@ -220,11 +217,11 @@ def _centred(fitted: FittedNetwork, features: Features, weight: np.ndarray) -> F
         share = pad_rows(weight[part] / total, len(numeric))
         centre += np.einsum("gnk,n->gk", np.asarray(contributions, np.float64), share)
         if not fitted.plan.additive:
-            means = jax.tree.map(partial(_weighted_sum, share), blocks)
-            sums = means if sums is None else jax.tree.map(np.add, sums, means)
+            means = [share @ np.asarray(block, np.float64) for block in blocks]
+            sums = means if sums is None else list(map(np.add, sums, means))
     constants = fitted.constants
     if sums is not None:
-        constants = constants._replace(reference=jax.tree.map(jnp.float32, sums))
+        constants = constants._replace(reference=[jnp.asarray(mean, jnp.float32) for mean in sums])
     return fitted.replaced(constants._replace(centre=jnp.asarray(centre, jnp.float32)))
 
 
@@ -243,10 +240,6 @@ def _balanced(
             observed += float(target @ weight)
     shift = np.log(observed / predicted) if observed > 0 else np.zeros_like(predicted)
     return fitted.replaced(fitted.constants._replace(shift=jnp.asarray(shift, jnp.float32)))
-
-
-def _weighted_sum(weight: np.ndarray, rows: Array) -> np.ndarray:
-    return weight @ np.asarray(rows, np.float64)
 
 
 def _rows(

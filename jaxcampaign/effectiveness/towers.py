@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,6 @@ class TowerPlan:
     width: int
     depth: int
     dropout: float
-    factors: int  # size of the vectors whose products join categories of one tower; 0 for none
     additive: bool
 
     @property
@@ -42,17 +41,9 @@ class TowerPlan:
         return tuple((s,) for s in present) if self.additive else (present,)
 
     def block_size(self, source: int) -> int:
-        """Length of the dense part of the source's block."""
+        """Length of the source's block: encoded numbers and embeddings."""
         numbers = len(self.numeric[source]) * (self.n_bins + 2)
         return numbers + sum(self.sizes[c] for c in self.categorical[source])
-
-
-class Block(NamedTuple):
-    """One source as its tower sees it; linear in the embeddings, so that blocks can be averaged."""
-
-    dense: Array  # f32[..., D], encoded numbers and embeddings
-    sums: Array  # f32[..., Q], sums of the factor vectors of the categories
-    squares: Array  # f32[..., Q], sums of their squares
 
 
 class Encoder(nnx.Module):
@@ -62,25 +53,16 @@ class Encoder(nnx.Module):
         columns = plan.categorical[source]
         self.numeric = plan.numeric[source]
         self.columns = columns
-        self.factors = plan.factors
         shapes = [(plan.n_rows[c], plan.sizes[c]) for c in columns]
         self.tables = nnx.List([_table(shape, rng) for shape in shapes])
-        crossed = columns if plan.factors else ()
-        self.crosses = nnx.List([_table((plan.n_rows[c], plan.factors), rng) for c in crossed])
 
-    def __call__(self, encoding: NumericEncoding, numeric: Array, rows: Array) -> Block:
-        """The block of f32[..., F] numbers and i32[..., C] embedding rows."""
+    def __call__(self, encoding: NumericEncoding, numeric: Array, rows: Array) -> Array:
+        """f32[..., D], the block of f32[..., F] numbers and i32[..., C] embedding rows."""
         own = np.asarray(self.numeric, np.int32)
         encoded = encode_numeric(jax.tree.map(lambda of: of[own], encoding), numeric[..., own])
         flat = encoded.reshape(*encoded.shape[:-2], -1)
         found = [t[...][rows[..., c]] for t, c in zip(self.tables, self.columns, strict=True)]
-        dense = jnp.concatenate([flat, *found], axis=-1)
-        if not self.crosses:
-            nothing = jnp.zeros((*dense.shape[:-1], self.factors))
-            return Block(dense, nothing, nothing)
-        crossed = [t[...][rows[..., c]] for t, c in zip(self.crosses, self.columns, strict=True)]
-        vectors = jnp.stack(crossed, axis=-2)
-        return Block(dense, vectors.sum(axis=-2), jnp.square(vectors).sum(axis=-2))
+        return jnp.concatenate([flat, *found], axis=-1)
 
 
 class Tower(nnx.Module):
@@ -129,27 +111,21 @@ class Network(nnx.Module):
     def __init__(self, plan: TowerPlan, rng: np.random.Generator):
         self.plan = plan
         self.encoders = nnx.List([Encoder(plan, source, rng) for source in range(3)])
-        inputs = [sum(map(plan.block_size, sources)) + plan.factors for sources in plan.towers]
+        inputs = [sum(map(plan.block_size, sources)) for sources in plan.towers]
         self.towers = nnx.List([Tower(plan, n, rng) for n in inputs])
         self.intercept = _drawn(np.tile([0.0, _STD_ONE], (plan.members, 1)))
 
-    def encode(self, encoding: NumericEncoding, numeric: Array, rows: Array) -> list[Block]:
-        """The blocks of the three sources."""
+    def encode(self, encoding: NumericEncoding, numeric: Array, rows: Array) -> list[Array]:
+        """The blocks of the three sources, f32[..., D_s] each; linear in the embeddings."""
         return [encoder(encoding, numeric, rows) for encoder in self.encoders]
 
-    def contributions(self, blocks: Sequence[Block], key: Array | None = None) -> Array:
+    def contributions(self, blocks: Sequence[Array], key: Array | None = None) -> Array:
         """f32[G, ..., K, 2], the outputs of the G towers; `key` switches dropout on."""
-        kept = None if key is None else self._kept(blocks[0].dense.shape[:-1], key)
+        kept = None if key is None else self._kept(blocks[0].shape[:-1], key)
         outputs = []
         for index, (tower, sources) in enumerate(zip(self.towers, self.plan.towers, strict=True)):
-            seen = [blocks[source] for source in sources]
-            dense = jnp.concatenate([block.dense for block in seen], axis=-1)
-            if self.plan.factors:
-                sums = sum(block.sums for block in seen)
-                squares = sum(block.squares for block in seen)
-                # All products of pairs of categories at once: Rendle (2010), lemma 3.1.
-                dense = jnp.concatenate([dense, 0.5 * (jnp.square(sums) - squares)], axis=-1)
-            outputs.append(tower(dense, None if kept is None else kept[index]))
+            inputs = jnp.concatenate([blocks[source] for source in sources], axis=-1)
+            outputs.append(tower(inputs, None if kept is None else kept[index]))
         return jnp.stack(outputs)
 
     def _kept(self, shape: tuple[int, ...], key: Array) -> Array | None:

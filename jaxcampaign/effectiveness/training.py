@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import Array
@@ -29,13 +30,11 @@ class Recipe:
 
     link: Link
     power: float
-    epochs: int
     batch: int
     learning_rate: float
     weight_decay: float
     max_gradient: float
     warmup: float
-    patience: int
 
 
 class Rows(NamedTuple):
@@ -56,10 +55,10 @@ class TrainState(NamedTuple):
     best_score: Array  # f32[]
     epoch: Array  # i32[], epochs done
     stale: Array  # i32[], epochs since the best one
-    history: Array  # f32[epochs, 2], mean training loss and validation score; NaN where none
+    history: np.ndarray  # f32[epochs, 2], mean training loss and validation score; NaN where none
 
 
-def initial_state(plan: TowerPlan, recipe: Recipe, key: Array) -> TrainState:
+def initial_state(plan: TowerPlan, recipe: Recipe, epochs: int, key: Array) -> TrainState:
     """The state before the first epoch. The key is consumed."""
     parameters = initial_parameters(plan, key)
     return TrainState(
@@ -69,7 +68,7 @@ def initial_state(plan: TowerPlan, recipe: Recipe, key: Array) -> TrainState:
         best_score=jnp.asarray(jnp.inf, jnp.float32),
         epoch=jnp.asarray(0, jnp.int32),
         stale=jnp.asarray(0, jnp.int32),
-        history=jnp.full((recipe.epochs, 2), jnp.nan, jnp.float32),
+        history=np.full((epochs, 2), np.nan, np.float32),
     )
 
 
@@ -83,10 +82,11 @@ def train(
     validation: Rows | None,
     key: Array,
     *,
+    patience: int,
     after_epoch: Callable[[TrainState], None] = lambda state: None,
     show: bool = True,
 ) -> TrainState:
-    """Epochs from `state` on, until the recipe's number or until validation stops improving.
+    """Epochs from `state` on, as many as its history has room for unless validation stalls.
 
     Args:
       plan: sizes of the network.
@@ -97,19 +97,31 @@ def train(
       n_rows: number of real training rows.
       validation: rows that early stopping watches; without them all epochs are run.
       key: of the whole training; epoch e uses `fold_in(key, e)`, so that resuming changes nothing.
+      patience: epochs without a better score after which to stop.
       after_epoch: is told the state after each epoch.
       show: a progress bar, where somebody watches.
     """
     batches = max(n_rows // recipe.batch, 1)
-    with progress(recipe.epochs if show else 0, "training", "epochs") as bar:
+    epochs = len(state.history)
+    with progress(epochs if show else 0, "training", "epochs") as bar:
         bar.update(int(state.epoch))
-        while int(state.epoch) < recipe.epochs and int(state.stale) < recipe.patience:
-            epoch_key = jax.random.fold_in(key, state.epoch)
-            state = _run_epoch(
-                plan, recipe, state, encoding, rows, validation, n_rows, batches, epoch_key
+        while int(state.epoch) < epochs and int(state.stale) < patience:
+            epoch, history = int(state.epoch), state.history.copy()
+            after, history[epoch] = _run_epoch(
+                plan,
+                recipe,
+                state._replace(history=np.zeros((0, 2), np.float32)),
+                encoding,
+                rows,
+                validation,
+                n_rows,
+                batches,
+                batches * epochs,
+                jax.random.fold_in(key, epoch),
             )
+            state = after._replace(history=history)
             if show:
-                mean_loss, found = state.history[int(state.epoch) - 1].tolist()
+                mean_loss, found = history[epoch].tolist()
                 bar.set_postfix(loss=f"{mean_loss:.4g}", score=f"{found:.4g}")
                 bar.update()
             after_epoch(state)
@@ -122,11 +134,13 @@ def batch_size(n_rows: int) -> int:
 
 
 def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
-    return optax.chain(
+    chain = optax.chain(
         optax.clip_by_global_norm(recipe.max_gradient),
         optax.scale_by_adam(),
         optax.add_decayed_weights(recipe.weight_decay),
     )
+    # One vector instead of many arrays: fewer kernels to compile and to start.
+    return optax.flatten(chain)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -139,9 +153,10 @@ def _run_epoch(
     validation: Rows | None,
     n_rows: Array,
     batches: Array,
+    total: Array,
     key: Array,
-) -> TrainState:
-    """One pass over the rows in a new order, then the score of the validation rows."""
+) -> tuple[TrainState, Array]:
+    """One pass over the rows in a new order; then f32[2], mean loss and validation score."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(round(_TICKS * recipe.warmup), 1), _TICKS
     )
@@ -150,7 +165,6 @@ def _run_epoch(
     places = jnp.arange(len(rows.target))
     # Real rows in random order, then the padding.
     order = jnp.argsort(jax.random.uniform(order_key, places.shape) + 2.0 * (places >= n_rows))
-    total = batches * recipe.epochs
 
     def step(index: Array, carry: tuple[nnx.State, optax.OptState, Array]):
         parameters, optimiser_state, loss_sum = carry
@@ -174,15 +188,15 @@ def _run_epoch(
         found = _validation_score(plan, recipe, parameters, encoding, validation)
         better = found < state.best_score
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), parameters, state.best)
-    return TrainState(
+    after = state._replace(
         parameters=parameters,
         optimiser=optimiser_state,
         best=best,
         best_score=jnp.where(better, found, state.best_score),
         epoch=state.epoch + 1,
         stale=jnp.where(better, 0, state.stale + 1),
-        history=state.history.at[state.epoch].set(jnp.stack([loss_sum / batches, found])),
     )
+    return after, jnp.stack([loss_sum / batches, found])
 
 
 def _batch_loss(
