@@ -15,6 +15,7 @@ _ROOMS = {
     "tables": [
         "City",
         "Database",
+        "SyntheticCampaign",
         "audiences_from_categories",
         "open_database",
         "read_audiences",
@@ -25,6 +26,7 @@ _ROOMS = {
         "read_pairs",
         "read_slots",
         "read_table",
+        "synth_campaign",
         "synth_city",
         "synth_pairs",
         "write_table",
@@ -40,7 +42,7 @@ _ROOMS = {
         "influence_proportional_cost",
         "supply",
     ],
-    "effectiveness": ["enumerate_options"],
+    "effectiveness": ["build_features", "enumerate_options", "time_splits"],
     "problems": [
         "BranchedMultipliers",
         "BudgetedSlots",
@@ -94,7 +96,7 @@ __all__ = ["__version__", *_ROOM_OF]
 
 if TYPE_CHECKING:
     from jaxcampaign.certificate import Certificate, certify
-    from jaxcampaign.effectiveness import enumerate_options
+    from jaxcampaign.effectiveness import build_features, enumerate_options, time_splits
     from jaxcampaign.errors import DeviceError, InputError, MemoryLimitError
     from jaxcampaign.influence import (
         Clip,
@@ -155,6 +157,7 @@ if TYPE_CHECKING:
     from jaxcampaign.tables import (
         City,
         Database,
+        SyntheticCampaign,
         audiences_from_categories,
         open_database,
         read_audiences,
@@ -165,6 +168,7 @@ if TYPE_CHECKING:
         read_pairs,
         read_slots,
         read_table,
+        synth_campaign,
         synth_city,
         synth_pairs,
         write_table,

@@ -8,9 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from jaxcampaign.effectiveness.build import build_features
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.options import enumerate_options
+from jaxcampaign.effectiveness.point_in_time import check_point_in_time
 from jaxcampaign.effectiveness.prediction import Prediction
+from jaxcampaign.effectiveness.splits import TimeSplit, time_splits
 
 _MODULE_OF = {
     "Checkpoints": "checkpoints",
@@ -32,12 +35,16 @@ __all__ = [
     "OverlapGraph",
     "Prediction",
     "Source",
+    "TimeSplit",
     "TowerNetwork",
+    "build_features",
+    "check_point_in_time",
     "enumerate_options",
     "light_gcn",
     "load_network",
     "overlap_features",
     "read_model",
+    "time_splits",
     "write_model",
 ]
 

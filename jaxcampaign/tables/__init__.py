@@ -19,6 +19,7 @@ from jaxcampaign.tables.sources import (
     write_table,
 )
 from jaxcampaign.tables.synthetic import City, synth_city
+from jaxcampaign.tables.synthetic_campaign import SyntheticCampaign, synth_campaign
 
 __all__ = [
     "CAMPAIGN_SCHEMAS",
@@ -29,6 +30,7 @@ __all__ = [
     "PairArrays",
     "Pairs",
     "Source",
+    "SyntheticCampaign",
     "audiences_from_categories",
     "check_overlap",
     "open_database",
@@ -41,6 +43,7 @@ __all__ = [
     "read_slots",
     "read_table",
     "replacing",
+    "synth_campaign",
     "synth_city",
     "synth_pair_arrays",
     "synth_pairs",
