@@ -90,10 +90,10 @@ class Features:
         categorical = np.full((len(frame), len(names)), -1, np.int32)
         categories = []
         for c, name in enumerate(names):
-            known = None if like is None else like.categories[c]
-            coded = pd.Categorical(frame[name].astype("str"), categories=known)
-            categorical[:, c] = coded.codes
-            categories.append(np.asarray(coded.categories, dtype=np.str_))
+            values = frame[name].astype("str")
+            codes = np.sort(values.dropna().unique()) if like is None else like.categories[c]
+            categorical[:, c] = pd.Index(codes, dtype="str").get_indexer(values)
+            categories.append(np.asarray(codes, dtype=np.str_))
         return cls(
             numeric=numeric,
             categorical=categorical,
