@@ -16,44 +16,75 @@ from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.splits import TimeSplit, time_splits
 
 _MODULE_OF = {
+    "Calibration": "calibration",
+    "CatBoost": "extra_boosters",
     "Checkpoints": "checkpoints",
+    "FittedHybrid": "fitted_hybrid",
     "FittedNetwork": "fitted",
+    "Hybrid": "hybrid",
+    "LightGBM": "lightgbm",
     "OverlapGraph": "graph",
+    "Review": "reviews",
     "TowerNetwork": "network",
+    "XGBoost": "extra_boosters",
+    "booster_from_text": "boosting",
     "light_gcn": "graph",
     "load_network": "network_store",
     "overlap_features": "graph",
+    "random_folds": "folds",
     "read_model": "store",
+    "review": "reviews",
+    "scores": "metrics",
     "write_model": "store",
 }
 
 __all__ = [
     "SOURCES",
+    "Calibration",
+    "CatBoost",
     "Checkpoints",
     "Features",
+    "FittedHybrid",
     "FittedNetwork",
+    "Hybrid",
+    "LightGBM",
     "OverlapGraph",
     "Prediction",
+    "Review",
     "Source",
     "TimeSplit",
     "TowerNetwork",
+    "XGBoost",
+    "booster_from_text",
     "build_features",
     "check_point_in_time",
     "enumerate_options",
     "light_gcn",
     "load_network",
     "overlap_features",
+    "random_folds",
     "read_model",
+    "review",
+    "scores",
     "time_splits",
     "write_model",
 ]
 
 if TYPE_CHECKING:
+    from jaxcampaign.effectiveness.boosting import booster_from_text
+    from jaxcampaign.effectiveness.calibration import Calibration
     from jaxcampaign.effectiveness.checkpoints import Checkpoints
+    from jaxcampaign.effectiveness.extra_boosters import CatBoost, XGBoost
     from jaxcampaign.effectiveness.fitted import FittedNetwork
+    from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid
+    from jaxcampaign.effectiveness.folds import random_folds
     from jaxcampaign.effectiveness.graph import OverlapGraph, light_gcn, overlap_features
+    from jaxcampaign.effectiveness.hybrid import Hybrid
+    from jaxcampaign.effectiveness.lightgbm import LightGBM
+    from jaxcampaign.effectiveness.metrics import scores
     from jaxcampaign.effectiveness.network import TowerNetwork
     from jaxcampaign.effectiveness.network_store import load_network
+    from jaxcampaign.effectiveness.reviews import Review, review
     from jaxcampaign.effectiveness.store import read_model, write_model
 
 
