@@ -55,7 +55,7 @@ def tuned(grid: list[Any], learned: Features, y: np.ndarray, held: np.ndarray, s
     return booster, rounds, std
 
 
-def run(task: Task, fold: int, seed: int, epochs: int, n_folds: int) -> dict[str, Any]:
+def run(task: Task, fold: int, seed: int, epochs: int | None, n_folds: int) -> dict[str, Any]:
     """Scores of all rivals on one held-out fold."""
     rows = task.folds[fold]
     learned, asked = task.features(rows)
@@ -124,7 +124,7 @@ def _arguments() -> argparse.Namespace:
     harness.add_data_flag(parser)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--epochs", type=int, default=48)
+    parser.add_argument("--epochs", type=int, help="by default those of the network")
     parser.add_argument("--folds", type=int, default=4, help="folds inside the hybrid")
     return parser.parse_args()
 

@@ -10,11 +10,14 @@ import pytest
 from rows import RidgeNetwork, outcomes, permuted, random_features
 from scipy import stats
 
+from jaxcampaign.effectiveness import TowerNetwork
 from jaxcampaign.effectiveness.blend import blend_weight, blended_std
 from jaxcampaign.effectiveness.fitted_hybrid import shapley_parts
 from jaxcampaign.effectiveness.hybrid import Hybrid
+from jaxcampaign.effectiveness.hybrid_store import load_hybrid, save_hybrid
 from jaxcampaign.effectiveness.lightgbm import LightGBM
 from jaxcampaign.effectiveness.metrics import coverage, gaussian_nll, rmse, z_rms
+from jaxcampaign.effectiveness.network_store import save_network
 from jaxcampaign.effectiveness.spread import fit_spread
 from jaxcampaign.errors import InputError
 
@@ -193,3 +196,36 @@ def test_what_cannot_be_fitted_is_refused():
         hybrid(blend_share=0.4, calibration_share=0.3)
     with pytest.raises(InputError, match="squared objective"):
         Hybrid(RidgeNetwork(), TREES, spread=replace(TREES, objective="poisson"))
+
+
+@pytest.fixture(scope="module")
+def towers(fitted):
+    """The hybrid of the other tests with a real network in the place of the stand-in."""
+    network = TowerNetwork(members=2, width=8, depth=1, n_bins=4, epochs=2)
+    trained = network.fit(LEARNED, Y[:N], key=jax.random.key(2), progress=False)
+    return replace(fitted, stack=replace(fitted.stack, network=trained, weight=0.4))
+
+
+def test_a_saved_hybrid_predicts_the_same_bits(towers, tmp_path):
+    save_hybrid(towers, tmp_path)
+    loaded = load_hybrid(tmp_path)
+    expected, found = (model.predict(ASKED) for model in (towers, loaded))
+    for name in ("mean", "std", "members"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert np.array_equal(found.stacked_parts(), expected.stacked_parts())
+    assert found.base == expected.base
+    assert np.array_equal(loaded.interval(ASKED, 0.9), towers.interval(ASKED, 0.9))
+    assert np.array_equal(loaded.cold(ASKED), towers.cold(ASKED))
+
+
+def test_a_network_alone_is_no_hybrid(towers, tmp_path):
+    save_network(towers.stack.network, tmp_path)
+    with pytest.raises(InputError, match="no hybrid"):
+        load_hybrid(tmp_path)
+
+
+def test_towers_in_a_hybrid_give_parts_that_sum_to_the_mean(towers):
+    found = towers.predict(ASKED)
+    total = found.base + found.stacked_parts().sum(axis=0)
+    assert np.abs(total - found.mean).max() < 1e-10
+    assert (found.std > 0).all()

@@ -29,11 +29,13 @@ _MODULE_OF = {
     "XGBoost": "extra_boosters",
     "booster_from_text": "boosting",
     "light_gcn": "graph",
+    "load_hybrid": "hybrid_store",
     "load_network": "network_store",
     "overlap_features": "graph",
     "random_folds": "folds",
     "read_model": "store",
     "review": "reviews",
+    "save_hybrid": "hybrid_store",
     "scores": "metrics",
     "write_model": "store",
 }
@@ -60,11 +62,13 @@ __all__ = [
     "check_point_in_time",
     "enumerate_options",
     "light_gcn",
+    "load_hybrid",
     "load_network",
     "overlap_features",
     "random_folds",
     "read_model",
     "review",
+    "save_hybrid",
     "scores",
     "time_splits",
     "write_model",
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
     from jaxcampaign.effectiveness.folds import random_folds
     from jaxcampaign.effectiveness.graph import OverlapGraph, light_gcn, overlap_features
     from jaxcampaign.effectiveness.hybrid import Hybrid
+    from jaxcampaign.effectiveness.hybrid_store import load_hybrid, save_hybrid
     from jaxcampaign.effectiveness.lightgbm import LightGBM
     from jaxcampaign.effectiveness.metrics import scores
     from jaxcampaign.effectiveness.network import TowerNetwork

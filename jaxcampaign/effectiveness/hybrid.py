@@ -24,7 +24,6 @@ from jaxcampaign.progress import progress
 
 _SPREAD = LightGBM(rounds=400, learning_rate=0.03, leaves=8, leaf_rows=40, l2=5.0)
 _FEWEST_ROWS = 100
-_EPOCHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
 _BACKGROUND = 8  # rows that stand for "source unknown" where sources interact
 
 
@@ -45,7 +44,7 @@ class Network(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def epochs(self) -> int:
+    def epochs(self) -> int | None:
         """The most epochs."""
 
     def fit(
@@ -220,9 +219,7 @@ class _Trained:
     def best_epochs(self, rows: np.ndarray, key: Array) -> int:
         """Epochs after which the last rows are predicted best from those before them."""
         network = self._fit(self.network, rows, key, 0.15)
-        best = int(np.nanargmin(network.history[:, 1])) + 1
-        # A coarse choice: each number of epochs is a program to compile.
-        return int(min(_EPOCHS[np.argmin(np.abs(np.log(_EPOCHS / best)))], self.network.epochs))
+        return int(np.nanargmin(network.history[:, 1])) + 1
 
     def on(self, rows: np.ndarray, epochs: int, key: Array) -> FittedMean:
         """The network of these rows."""
