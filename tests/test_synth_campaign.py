@@ -72,7 +72,8 @@ def test_memory_of_history_against_plain_loops():
         pair = past["content_type"] == row["content_type"]
         own = (weight * excess).sum() / (weight.sum() + 1)
         of_pair = (weight * excess)[pair].sum() / (weight[pair].sum() + 1)
-        assert TRUTH["g_H"].iloc[r] == pytest.approx(0.6 * own + 0.25 * of_pair, abs=1e-9)
+        expected = 6 * np.tanh((1.4 * own + 0.2 * of_pair) / 6)
+        assert TRUTH["g_H"].iloc[r] == pytest.approx(expected, abs=1e-9)
 
 
 def test_truth_of_options_is_the_truth_of_history():

@@ -14,7 +14,8 @@ BASE = 40.0
 SCALE_I, SCALE_H, SCALE_M = 4.0, 4.0, 3.0  # deviation of g_I; nominal of g_H; deviation of g_M
 NOISE = 4.0
 HALF_LIFE_DAYS = 45.0
-_OWN, _PAIR = 0.6, 0.25  # how much of past success of an influencer, and of a pair, persists
+_OWN, _PAIR = 1.4, 0.2  # how much of past success of an influencer, and of a pair, persists
+_MOST = 6.0  # what past success can add at most
 _PRIOR = 1.0  # outcomes that indifference counts for
 _YEAR_DAYS = 365.2425
 
@@ -93,7 +94,7 @@ class Scaling:
         """f, sigma, g_I, g_H, g_M and interaction of N posts."""
         z_own = (own - self.mean_own) / self.sd_own
         z_market = (market - self.mean_market) / self.sd_market
-        remembered = _OWN * memory.own + _PAIR * memory.pair
+        remembered = _MOST * np.tanh((_OWN * memory.own + _PAIR * memory.pair) / _MOST)
         mixed = z_own * (z_market + np.tanh(remembered / SCALE_H)) / np.sqrt(1.5)
         additive = np.sqrt(SCALE_I**2 + SCALE_H**2 + SCALE_M**2)
         share = np.sqrt(self.non_additive / (1.0 - self.non_additive))

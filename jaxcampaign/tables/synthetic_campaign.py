@@ -76,8 +76,8 @@ def synth_campaign(
           + drift_c * years + 0.5 tanh(scale_e) + 0.6 [genre i = genre e]
           + 0.3 [location i = location e] + 0.9 exp(-(days before e - 2)^2 / 4.5)
           + 0.3 sin(2 pi (hour - 13) / 24) + 0.5 tanh(log(price / fair price))],
-    g_H = 0.6 z_i + 0.25 z_{i,c}, with z = sum_j w_j (y_j - 40) / (sum_j w_j + 1) over the outcomes
-          known strictly before tau, w_j = 2^(-(tau - known_j) / 45 days): success persists,
+    g_H = 6 tanh((1.4 z_i + 0.2 z_{i,c}) / 6), z = sum_j w_j (y_j - 40) / (sum_j w_j + 1) over the
+          outcomes known strictly before tau, w_j = 2^(-(tau - known_j) / 45 days): success lasts,
     g_M = 3 * standardised[tanh(popularity of genre e in location e) + 0.6 sin(2 pi (day of year /
           year - 0.2))], the index as last published strictly before tau,
     sigma = 4 exp(s_c - 0.15 tanh(audience)) (0.85 + 0.3 / (1 + sum_j w_j)).
