@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ from jaxcampaign.errors import InputError
 if TYPE_CHECKING:
     from jaxcampaign.effectiveness.network import TowerNetwork
 
-BATCH = 8192  # rows of a pass: the hidden units of all members then stay near the cores
+BATCH = 2048  # rows of a pass: the hidden units of all members then stay near the cores
+_WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +60,23 @@ class FittedNetwork:
           InputError: other columns or categories than those of the fit.
         """
         check_columns(self.columns, features)
-        outcomes = [
-            (part.stop - part.start, self._outcome(numeric, categorical, parts))
-            for part, numeric, categorical in chunks(features, batch)
-        ]
+
+        def outcome(chunk: tuple[slice, np.ndarray, np.ndarray]) -> list[np.ndarray]:
+            part, numeric, categorical = chunk
+            n = part.stop - part.start
+            found = self._outcome(numeric, categorical, parts)
+            return [np.asarray(array)[..., :n].astype(np.float64) for array in found]
+
+        # One pass keeps one core busy: several passes at once use them all.
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            outcomes = list(pool.map(outcome, chunks(features, batch)))
+        if not outcomes:
+            nothing = np.zeros(0)
+            return Prediction(nothing, nothing, np.zeros((self.plan.members, 0)), base=self.base)
         mean, std, members, values = (
-            np.concatenate(
-                [np.asarray(outcome[i])[..., :n].astype(np.float64) for n, outcome in outcomes],
-                axis=-1,
-            )
-            if outcomes
-            else empty
-            for i, empty in enumerate(
-                (np.zeros(0), np.zeros(0), np.zeros((self.plan.members, 0)), np.zeros((0, 0)))
-            )
+            np.concatenate(arrays, axis=-1) for arrays in zip(*outcomes, strict=True)
         )
-        if not parts or not len(mean):
+        if not parts:
             return Prediction(mean, std, members, base=self.base)
         if len(values) == len(COALITIONS):
             values[0] = self.base

@@ -133,6 +133,11 @@ def batch_size(n_rows: int) -> int:
     return min(max(1 << int(math.log2(max(n_rows / 24, 1))), 32), 1024)
 
 
+def default_epochs(n_rows: int) -> int:
+    """60, and fewer beyond 33,000 rows: about 2 million rows are then seen; never under 12."""
+    return min(max(2_000_000 // n_rows, 12), 60)
+
+
 def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
     chain = optax.chain(
         optax.clip_by_global_norm(recipe.max_gradient),
