@@ -83,9 +83,9 @@ def run(task: Task, fold: int, seed: int, epochs: int | None, n_folds: int) -> d
     intervals = {level: fitted.interval(asked, level) for level in _ALL_LEVELS}
     found["hybrid"] = scores(truth, forecast.mean, forecast.std, intervals=intervals)
     found["hybrid"]["seconds"] = time.perf_counter() - began
-    found["network"] = scores(truth, outlook.network)
-    found["stacked trees"] = scores(truth, outlook.trees)
-    found["weight"] = fitted.stack.weight
+    found["network"] = scores(truth, outlook.means[0])
+    found["stacked trees"] = scores(truth, outlook.means[1])
+    found["weights"] = fitted.stack.weights.tolist()
     found["scale"] = fitted.calibration.scale
     cold = fitted.cold(asked)
     low, high = intervals[0.9]
@@ -134,12 +134,14 @@ def main() -> None:
     target = harness.RESULTS / "effectiveness.json"
     for name in arguments.tasks:
         task = TASKS[name](arguments.data)
-        record = json.loads(target.read_text()) if target.exists() else {"tasks": {}}
-        before = record["tasks"].get(name, {"runs": []})["runs"]
-        runs = [run for run in before if run["seed"] not in arguments.seeds]
         for seed in arguments.seeds:
             fold = seed % len(task.folds)
-            runs.append(run(task, fold, seed, arguments.epochs, arguments.folds))
+            found = run(task, fold, seed, arguments.epochs, arguments.folds)
+            # Read again each time: other tasks may have been run meanwhile.
+            record = json.loads(target.read_text()) if target.exists() else {"tasks": {}}
+            before = record["tasks"].get(name, {"runs": []})["runs"]
+            runs = [*(old for old in before if old["seed"] != seed), found]
+            runs.sort(key=lambda each: each["seed"])
             record["machine"] = harness.machine()
             lines = summary(runs)
             record["tasks"][name] = {"target": task.target, "summary": lines, "runs": runs}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.blend import blended_mean, blended_std
+from jaxcampaign.effectiveness.blend import blended_std
 from jaxcampaign.effectiveness.boosting import FittedBooster
 from jaxcampaign.effectiveness.calibration import Calibration
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
@@ -28,31 +28,32 @@ def stacked(features: Features, outputs: np.ndarray) -> Features:
 
 
 class Outlook(NamedTuple):
-    """What both models say of N rows."""
+    """What the models of a stack say of N rows."""
 
     mean: np.ndarray  # f64[N], blended
     std: np.ndarray  # f64[N], blended, not calibrated
-    network: np.ndarray  # f64[N], mean of the network
-    trees: np.ndarray  # f64[N], mean of the trees
+    means: np.ndarray  # f64[3, N], of the network, of the trees on its outputs, of plain trees
     deviations: np.ndarray  # f64[K, N], members of the network minus their mean
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """A network, trees on its outputs, trees of the deviation, and how both are blended.
+    """A network, trees on its outputs, trees without them, and how they are blended.
 
     Attributes:
       network: of mean and deviation.
-      trees: of the mean.
+      trees: of the mean, on the features and the outputs of the network.
+      plain: of the mean, on the features alone.
       spread: of the deviation.
-      weight: of the network's mean.
+      weights: f64[3], of the means, in this order.
       level: factor on the blended deviation.
     """
 
     network: Any
     trees: FittedBooster
+    plain: FittedBooster
     spread: FittedSpread
-    weight: float = 0.5
+    weights: np.ndarray = field(default_factory=lambda: np.full(3, 1 / 3))
     level: float = 1.0
 
     def levelled(self, features: Features, std: np.ndarray) -> Stack:
@@ -61,23 +62,24 @@ class Stack:
         return replace(self, level=self.level * float(np.exp(ratio)))
 
     def outlook(self, features: Features) -> Outlook:
-        """What both models say of N rows."""
-        found = self.network.predict(features, parts=False)
-        table = stacked(features, np.stack([found.mean, np.log(found.std)]))
-        trees = self.trees.predict(table)
+        """What the models say of N rows."""
+        found, table, means = self._means(features)
         return Outlook(
-            mean=blended_mean(self.weight, found.mean, trees),
+            mean=self.weights @ means,
             std=self.level * blended_std(found.std, self.spread.predict(table)),
-            network=found.mean,
-            trees=trees,
+            means=means,
             deviations=found.members - found.mean,
         )
 
     def mean(self, features: Features) -> np.ndarray:
         """f64[N], the blended mean alone."""
+        return self.weights @ self._means(features)[2]
+
+    def _means(self, features: Features) -> tuple[Prediction, Features, np.ndarray]:
         found = self.network.predict(features, parts=False)
         table = stacked(features, np.stack([found.mean, np.log(found.std)]))
-        return blended_mean(self.weight, found.mean, self.trees.predict(table))
+        means = [found.mean, self.trees.predict(table), self.plain.predict(features)]
+        return found, table, np.stack(means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ class FittedHybrid:
     """What `Hybrid.fit` returns.
 
     Attributes:
-      stack: network, trees and weight, fitted on all rows.
+      stack: network and trees, fitted on all rows.
       calibration: of the deviations and intervals.
       seen: ids that were learned from.
       background: rows that stand for a source that takes no part.
@@ -155,7 +157,7 @@ class FittedHybrid:
         """
         found = self.stack.outlook(features)
         std = self.calibration.std(found.std, self.cold(features))
-        members = found.mean + self.stack.weight * found.deviations
+        members = found.mean + self.stack.weights[0] * found.deviations
         if not parts:
             return Prediction(found.mean, std, members, base=float(self._base))
         split = shapley_parts(self.stack.mean, features, self.background, found.mean)

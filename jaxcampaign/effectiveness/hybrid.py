@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-from jaxcampaign.effectiveness.blend import blend_weight
+from jaxcampaign.effectiveness.blend import convex_weights
 from jaxcampaign.effectiveness.boosting import Booster, FittedBooster, check_outcomes
 from jaxcampaign.effectiveness.calibration import Calibration
 from jaxcampaign.effectiveness.features import Features
@@ -73,9 +73,10 @@ class Hybrid:
 
     Rows are split into three windows, in order of time or at random in a cross-section. On the
     first, the network predicts each fold from the rows before it (or from all other folds), trees
-    are grown on the features and these outputs, and further trees on the logarithmic squared
-    residuals. The second window decides the weight of the blend, the third calibrates it. Then
-    network and trees are fitted again on all rows, in as many epochs and rounds as were best.
+    are grown on the features and these outputs, others on the features alone, which guards against
+    outputs that mislead, and further trees on the logarithmic squared residuals. The second window
+    decides the weights of the blend, the third calibrates it. Then network and trees are fitted
+    again on all rows, in as many epochs and rounds as were best.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
@@ -153,12 +154,12 @@ class Hybrid:
             outputs[:, late] = _outputs(early, features.take(late))
             final = trained.on(everything, epochs, next(keys))
 
-        grown = _Grown(self, stacked(features, outputs), y, seed)
+        grown = _Grown(self, features, outputs, y, seed)
         grown.out_of_fold(windows.fit, folds)
         first = grown.stack(early, windows.fit)
-        both = first.outlook(features.take(windows.blend))
-        weight = blend_weight(y[windows.blend], both.network, both.trees)
-        first = replace(first, weight=weight)
+        blend = first.outlook(features.take(windows.blend))
+        weights = convex_weights(y[windows.blend], blend.means)
+        first = replace(first, weights=weights)
         asked = features.take(windows.calibration)
         held = first.outlook(asked)
         cold = ~seen_codes(features.take(windows.fit), self.ids).all_seen(asked)
@@ -167,7 +168,7 @@ class Hybrid:
         # What was calibrated is the level of the first deviations: the second ones, which rest on
         # more rows, keep it and refine only how rows differ.
         grown.beyond(first, late)
-        last = replace(grown.stack(final, everything), weight=weight)
+        last = replace(grown.stack(final, everything), weights=weights)
         warm = ~cold if np.count_nonzero(~cold) > len(cold) // 4 else np.ones(len(cold), bool)
         last = last.levelled(asked.take(warm), held.std[warm])
         return FittedHybrid.centred(
@@ -233,44 +234,61 @@ class _Trained:
 
 
 class _Grown:
-    """Trees on rows of one table, which holds the outputs of networks that did not see them."""
+    """Trees on rows of one table, with and without outputs of networks that did not see them."""
 
-    def __init__(self, settings: Hybrid, table: Features, y: np.ndarray, seed: int):
-        self.settings, self.table, self.y, self.seed = settings, table, y, seed
-        self.rounds = settings.booster.rounds
+    def __init__(
+        self, settings: Hybrid, features: Features, outputs: np.ndarray, y: np.ndarray, seed: int
+    ):
+        self.settings, self.y, self.seed = settings, y, seed
+        self.plain = _Trees(settings.booster, features, y, seed)
+        self.stacked = _Trees(settings.booster, stacked(features, outputs), y, seed)
         self.residual = np.full(len(y), np.nan)  # of trees that did not see the row
 
     def out_of_fold(self, rows: np.ndarray, folds: list[Fold]) -> None:
         """Choose the rounds that predict the last rows best, and note the residuals of folds."""
-        cut = len(rows) - _last(rows)
-        validation = (self.table.take(rows[cut:]), self.y[rows[cut:]])
-        learned = self.table.take(rows[:cut])
-        booster = self.settings.booster
-        grown = booster.fit(learned, self.y[rows[:cut]], validation=validation, seed=self.seed)
-        self.rounds = grown.rounds
+        for trees in (self.plain, self.stacked):
+            trees.tune(rows)
         for fold in folds:
-            found = self._trees(fold.train).predict(self.table.take(fold.test))
-            self.residual[fold.test] = self.y[fold.test] - found
+            self._note(self.stacked.on(fold.train), fold.test)
 
     def beyond(self, stack: Stack, rows: np.ndarray) -> None:
         """Note the residuals of rows that the trees of a stack did not see."""
-        self.residual[rows] = self.y[rows] - stack.trees.predict(self.table.take(rows))
+        self._note(stack.trees, rows)
 
     def stack(self, network: FittedMean, rows: np.ndarray) -> Stack:
         """Trees of the mean on these rows, and of the deviation on those with a residual."""
         known = rows[np.isfinite(self.residual[rows])]
         spread = fit_spread(
             self.settings.spread,
-            self.table.take(known),
+            self.stacked.table.take(known),
             self.residual[known],
             n_last=_last(known),
             seed=self.seed,
         )
-        return Stack(network, self._trees(rows), spread)
+        return Stack(network, self.stacked.on(rows), self.plain.on(rows), spread)
 
-    def _trees(self, rows: np.ndarray) -> FittedBooster:
-        booster, table = self.settings.booster, self.table.take(rows)
-        return refitted(booster, self.rounds, table, self.y[rows], self.seed)
+    def _note(self, trees: FittedBooster, rows: np.ndarray) -> None:
+        self.residual[rows] = self.y[rows] - trees.predict(self.stacked.table.take(rows))
+
+
+class _Trees:
+    """Trees of the mean on rows of one table."""
+
+    def __init__(self, booster: Booster, table: Features, y: np.ndarray, seed: int):
+        self.booster, self.table, self.y, self.seed = booster, table, y, seed
+        self.rounds = booster.rounds
+
+    def tune(self, rows: np.ndarray) -> None:
+        """Take the rounds after which the last rows are predicted best from those before."""
+        cut = len(rows) - _last(rows)
+        validation = (self.table.take(rows[cut:]), self.y[rows[cut:]])
+        learned = self.table.take(rows[:cut])
+        grown = self.booster.fit(learned, self.y[rows[:cut]], validation=validation, seed=self.seed)
+        self.rounds = grown.rounds
+
+    def on(self, rows: np.ndarray) -> FittedBooster:
+        """The trees of these rows."""
+        return refitted(self.booster, self.rounds, self.table.take(rows), self.y[rows], self.seed)
 
 
 def _last(rows: np.ndarray) -> int:

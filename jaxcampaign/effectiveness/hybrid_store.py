@@ -28,12 +28,13 @@ def save_hybrid(fitted: FittedHybrid, folder: str | os.PathLike[str]) -> None:
     }
     texts = {
         "hybrid-trees.json": stack.trees.to_text(),
+        "hybrid-plain.json": stack.plain.to_text(),
         "hybrid-spread.json": stack.spread.trees.to_text(),
         "hybrid-calibration.json": fitted.calibration.to_json(),
     }
     record = {
         "ids": seen.ids,
-        "weight": stack.weight,
+        "weights": stack.weights.tolist(),
         "level": stack.level,
         "spread_scale": stack.spread.scale,
         "spread_range": stack.spread.range,
@@ -62,10 +63,13 @@ def load_hybrid(folder: str | os.PathLike[str]) -> FittedHybrid:
             record["spread_scale"],
             (low, high),
         )
-        trees = booster_from_text(stored.texts["hybrid-trees.json"])
+        trees, plain = (
+            booster_from_text(stored.texts[f"hybrid-{name}.json"]) for name in ("trees", "plain")
+        )
+        weights = np.array(record["weights"])
         ids = tuple(record["ids"])
         return FittedHybrid(
-            stack=Stack(network, trees, spread, record["weight"], record["level"]),
+            stack=Stack(network, trees, plain, spread, weights, record["level"]),
             calibration=Calibration.from_json(stored.texts["hybrid-calibration.json"]),
             seen=SeenCodes(ids, tuple(stored.arrays[f"hybrid.seen.{name}"] for name in ids)),
             background=replace(
