@@ -55,15 +55,16 @@ def fitted():
 
 
 def test_networks_learn_from_earlier_rows_and_the_last_from_all(fits):
-    trial, *folds, first, last = fits
+    trial, *folds, first, second, last = fits
     assert trial[2] == 0.15
-    assert all(share == 0 for _, _, share in (*folds, first, last))
-    assert {epochs for _, epochs, _ in (*folds, first, last)} == {2}  # best in the trial's history
-    for times, _, _ in (*folds, first, last):
+    assert all(share == 0 for _, _, share in (*folds, first, second, last))
+    assert {epochs for _, epochs, _ in (*folds, first, second, last)} == {2}  # best of the trial
+    for times, _, _ in (*folds, first, second, last):
         assert np.array_equal(times, np.arange(len(times)))
     lengths = [len(times) for times, _, _ in folds]
     assert lengths == sorted(lengths) and lengths[-1] < 0.75 * N
     assert len(first[0]) == len(trial[0]) == 0.75 * N
+    assert len(second[0]) == 0.85 * N
     assert len(last[0]) == N
 
 

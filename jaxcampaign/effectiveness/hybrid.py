@@ -75,8 +75,8 @@ class Hybrid:
     first, the network predicts each fold from the rows before it (or from all other folds), trees
     are grown on the features and these outputs, others on the features alone, which guards against
     outputs that mislead, and further trees on the logarithmic squared residuals. The second window
-    decides the weights of the blend, the third calibrates it. Then network and trees are fitted
-    again on all rows, in as many epochs and rounds as were best.
+    decides the weights of the blend. Fitted again on both, the blend is calibrated on the third
+    window, and then fitted once more on all rows; in as many epochs and rounds as were best.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
@@ -136,22 +136,25 @@ class Hybrid:
             raise InputError(problem, table="features", remedy=remedy)
         if unknown := set(self.ids) - set(features.categorical_names):
             raise InputError("no such column of ids", table="features", column=min(unknown))
-        seed_key, *rest = jax.random.split(key, self.n_folds + 4)
+        seed_key, *rest = jax.random.split(key, self.n_folds + 5)
         seed, keys = int(jax.random.randint(seed_key, (), 0, 2**31 - 1)), iter(rest)
         windows = self._windows(time, groups, len(y), seed)
+        before = np.concatenate([windows.fit, windows.blend])
         everything = np.concatenate(windows)
-        late = np.concatenate([windows.blend, windows.calibration])
         folds = self._folds(windows.fit, time, groups, gap, seed)
 
         outputs = np.full((2, len(y)), np.nan)
-        with progress(len(folds) + 3 if show else 0, "hybrid", "networks") as bar:
+        with progress(len(folds) + 4 if show else 0, "hybrid", "networks") as bar:
             trained = _Trained(self.network, features, y, bar)
             epochs = trained.best_epochs(windows.fit, next(keys))
             for fold in folds:
                 network = trained.on(fold.train, epochs, next(keys))
                 outputs[:, fold.test] = _outputs(network, features.take(fold.test))
             early = trained.on(windows.fit, epochs, next(keys))
-            outputs[:, late] = _outputs(early, features.take(late))
+            outputs[:, windows.blend] = _outputs(early, features.take(windows.blend))
+            middle = trained.on(before, epochs, next(keys))
+            asked = features.take(windows.calibration)
+            outputs[:, windows.calibration] = _outputs(middle, asked)
             final = trained.on(everything, epochs, next(keys))
 
         grown = _Grown(self, features, outputs, y, seed)
@@ -159,15 +162,16 @@ class Hybrid:
         first = grown.stack(early, windows.fit)
         blend = first.outlook(features.take(windows.blend))
         weights = convex_weights(y[windows.blend], blend.means)
-        first = replace(first, weights=weights)
-        asked = features.take(windows.calibration)
-        held = first.outlook(asked)
-        cold = ~seen_codes(features.take(windows.fit), self.ids).all_seen(asked)
+
+        grown.beyond(first, windows.blend)
+        second = replace(grown.stack(middle, before), weights=weights)
+        held = second.outlook(asked)
+        cold = ~seen_codes(features.take(before), self.ids).all_seen(asked)
         corrections = Calibration.fit(y[windows.calibration], held.mean, held.std, cold)
 
-        # What was calibrated is the level of the first deviations: the second ones, which rest on
+        # What was calibrated is the level of the second deviations: the last ones, which rest on
         # more rows, keep it and refine only how rows differ.
-        grown.beyond(first, late)
+        grown.beyond(second, windows.calibration)
         last = replace(grown.stack(final, everything), weights=weights)
         warm = ~cold if np.count_nonzero(~cold) > len(cold) // 4 else np.ones(len(cold), bool)
         last = last.levelled(asked.take(warm), held.std[warm])
