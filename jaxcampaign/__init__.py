@@ -42,7 +42,17 @@ _ROOMS = {
         "influence_proportional_cost",
         "supply",
     ],
-    "effectiveness": ["build_features", "enumerate_options", "time_splits"],
+    "effectiveness": [
+        "Effectiveness",
+        "EffectivenessModel",
+        "FittedModel",
+        "Hybrid",
+        "LightGBM",
+        "TowerNetwork",
+        "build_features",
+        "enumerate_options",
+        "time_splits",
+    ],
     "problems": [
         "BranchedMultipliers",
         "BudgetedSlots",
@@ -96,7 +106,17 @@ __all__ = ["__version__", *_ROOM_OF]
 
 if TYPE_CHECKING:
     from jaxcampaign.certificate import Certificate, certify
-    from jaxcampaign.effectiveness import build_features, enumerate_options, time_splits
+    from jaxcampaign.effectiveness import (
+        Effectiveness,
+        EffectivenessModel,
+        FittedModel,
+        Hybrid,
+        LightGBM,
+        TowerNetwork,
+        build_features,
+        enumerate_options,
+        time_splits,
+    )
     from jaxcampaign.errors import DeviceError, InputError, MemoryLimitError
     from jaxcampaign.influence import (
         Clip,

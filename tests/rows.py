@@ -70,6 +70,7 @@ class RidgeNetwork:
         key: Array,
         validation: object = 0.15,
         progress: bool = True,
+        room: int = 0,
     ) -> FittedRidge:
         matrix = design(features)
         gram = matrix.T @ matrix + np.eye(matrix.shape[1])

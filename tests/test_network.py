@@ -105,8 +105,7 @@ def test_columns_without_any_value_encode_to_nothing():
 
 def test_categories_that_training_lacks_share_the_unknown_row():
     codes = np.array([[0, 2], [2, 2], [0, -1]], np.int32)
-    rows, n_seen = fit_categories(codes, np.array([4, 3]))
-    assert n_seen == (2, 1)
+    rows = fit_categories(codes, np.array([4, 3]))
     asked = np.array([[0, 2], [1, 0], [2, -1], [3, 99], [-1, 1]], np.int32)
     found = np.asarray(embedding_rows(rows, jnp.asarray(asked)))
     np.testing.assert_array_equal(found, [[1, 1], [0, 0], [2, 0], [0, 0], [0, 0]])

@@ -19,7 +19,10 @@ _MODULE_OF = {
     "Calibration": "calibration",
     "CatBoost": "extra_boosters",
     "Checkpoints": "checkpoints",
+    "Effectiveness": "outlook",
+    "EffectivenessModel": "model",
     "FittedHybrid": "fitted_hybrid",
+    "FittedModel": "model",
     "FittedNetwork": "fitted",
     "Hybrid": "hybrid",
     "LightGBM": "lightgbm",
@@ -45,8 +48,11 @@ __all__ = [
     "Calibration",
     "CatBoost",
     "Checkpoints",
+    "Effectiveness",
+    "EffectivenessModel",
     "Features",
     "FittedHybrid",
+    "FittedModel",
     "FittedNetwork",
     "Hybrid",
     "LightGBM",
@@ -87,8 +93,10 @@ if TYPE_CHECKING:
     from jaxcampaign.effectiveness.hybrid_store import load_hybrid, save_hybrid
     from jaxcampaign.effectiveness.lightgbm import LightGBM
     from jaxcampaign.effectiveness.metrics import scores
+    from jaxcampaign.effectiveness.model import EffectivenessModel, FittedModel
     from jaxcampaign.effectiveness.network import TowerNetwork
     from jaxcampaign.effectiveness.network_store import load_network
+    from jaxcampaign.effectiveness.outlook import Effectiveness
     from jaxcampaign.effectiveness.reviews import Review, review
     from jaxcampaign.effectiveness.store import read_model, write_model
 

@@ -17,10 +17,8 @@ class CategoryRows(NamedTuple):
     n_codes: Array  # i32[C]
 
 
-def fit_categories(
-    categorical: np.ndarray, n_codes: np.ndarray
-) -> tuple[CategoryRows, tuple[int, ...]]:
-    """Rows for the codes that occur in int32[N, C], and their number in each column."""
+def fit_categories(categorical: np.ndarray, n_codes: np.ndarray) -> CategoryRows:
+    """Rows for the codes that occur in int32[N, C]."""
     start = np.concatenate([[0], np.cumsum(n_codes)[:-1]]).astype(np.int32)[: len(n_codes)]
     total = int(np.sum(n_codes))
     places = (categorical + start)[categorical >= 0]
@@ -29,9 +27,7 @@ def fit_categories(
     column_of = np.repeat(np.arange(len(n_codes)), n_codes)
     row = np.zeros(total + 1, np.int32)
     row[:total] = np.where(seen[:total], before[1 : total + 1] - before[start][column_of], 0)
-    n_seen = tuple(int(before[s + n] - before[s]) for s, n in zip(start, n_codes, strict=True))
-    rows = CategoryRows(*(jnp.asarray(a, jnp.int32) for a in (row, start, n_codes)))
-    return rows, n_seen
+    return CategoryRows(*(jnp.asarray(a, jnp.int32) for a in (row, start, n_codes)))
 
 
 def embedding_rows(rows: CategoryRows, categorical: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxcampaign.effectiveness.buckets import bucket, pad_rows
+from jaxcampaign.effectiveness.buckets import pad_rows
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.forward import (
     Constants,
@@ -31,6 +31,7 @@ from jaxcampaign.errors import InputError
 if TYPE_CHECKING:
     from jaxcampaign.effectiveness.network import TowerNetwork
 
+_FEW_ROWS = 64  # of a pass over a short table
 BATCH = 2048  # rows of a pass: the hidden units of all members then stay near the cores
 _WORKERS = 8
 
@@ -188,10 +189,10 @@ def chunks(
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """The rows in passes of equal size: where they stand, their numbers, their categories.
 
-    The last pass is padded, a short table to a bucket, so that sizes repeat.
+    The last pass is padded, a short table to one of few sizes, so that compiled code is used again.
     """
     n = len(features)
-    size = min(batch, bucket(n))
+    size = min(batch, _FEW_ROWS) if n <= _FEW_ROWS else batch
     for start in range(0, n, size):
         part = slice(start, min(start + size, n))
         yield (

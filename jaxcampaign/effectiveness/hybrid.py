@@ -55,8 +55,9 @@ class Network(Protocol):
         key: Array,
         validation: tuple[Features, np.ndarray] | float = 0.15,
         progress: bool = True,
+        room: int = 0,
     ) -> FittedMean:
-        """Train; without validation for all epochs."""
+        """Train; without validation for all epochs. Fits with equal room share compiled code."""
 
 
 class Windows(NamedTuple):
@@ -232,7 +233,8 @@ class _Trained:
 
     def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
-        fitted = network.fit(table, y, key=key, validation=share, progress=False)
+        room = len(self.y)
+        fitted = network.fit(table, y, key=key, validation=share, progress=False, room=room)
         self.bar.update()
         return fitted
 

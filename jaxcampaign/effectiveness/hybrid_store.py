@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,23 @@ from jaxcampaign.effectiveness.calibration import Calibration
 from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid, SeenCodes, Stack
 from jaxcampaign.effectiveness.network_store import network_from_store, network_store
 from jaxcampaign.effectiveness.spread import FittedSpread
-from jaxcampaign.effectiveness.store import read_model, write_model
+from jaxcampaign.effectiveness.store import StoredModel, read_model, write_model
 from jaxcampaign.errors import InputError
 
 
-def save_hybrid(fitted: FittedHybrid, folder: str | os.PathLike[str]) -> None:
-    """Write a hybrid of a `TowerNetwork` to a folder, whole or not at all."""
+def save_hybrid(
+    fitted: FittedHybrid,
+    folder: str | os.PathLike[str],
+    *,
+    texts: Mapping[str, str] | None = None,
+) -> None:
+    """Write a hybrid of a `TowerNetwork` to a folder, whole or not at all.
+
+    Args:
+      fitted: the hybrid.
+      folder: where to.
+      texts: further texts by file name, kept beside it.
+    """
     stack, seen = fitted.stack, fitted.seen
     network = network_store(stack.network)
     arrays = {
@@ -26,7 +38,7 @@ def save_hybrid(fitted: FittedHybrid, folder: str | os.PathLike[str]) -> None:
         "hybrid.background_categorical": fitted.background.categorical,
         **{f"hybrid.seen.{name}": mark for name, mark in zip(seen.ids, seen.seen, strict=True)},
     }
-    texts = {
+    own = {
         "hybrid-trees.json": stack.trees.to_text(),
         "hybrid-plain.json": stack.plain.to_text(),
         "hybrid-spread.json": stack.spread.trees.to_text(),
@@ -42,7 +54,7 @@ def save_hybrid(fitted: FittedHybrid, folder: str | os.PathLike[str]) -> None:
     write_model(
         folder,
         {**network.arrays, **arrays},
-        {**network.texts, **texts},
+        {**network.texts, **own, **(texts or {})},
         {**network.manifest, "hybrid": record},
     )
 
@@ -53,7 +65,11 @@ def load_hybrid(folder: str | os.PathLike[str]) -> FittedHybrid:
     Raises:
       InputError: see `read_model`; or the folder holds another kind of model.
     """
-    stored = read_model(folder)
+    return hybrid_from_store(read_model(folder), folder)
+
+
+def hybrid_from_store(stored: StoredModel, folder: str | os.PathLike[str]) -> FittedHybrid:
+    """The hybrid of a model that was read from a folder; see `load_hybrid`."""
     network = network_from_store(stored)
     try:
         record = stored.manifest["hybrid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from jaxcampaign.effectiveness.training import (
 )
 from jaxcampaign.errors import InputError
 
+_HELD_SHARE = 0.15  # of the rows of a table that room is made for, to validate on
 _ID_LIKE = 16  # categories; columns with more are ids, whose newcomers must be expected
 
 
@@ -86,6 +88,7 @@ class TowerNetwork:
         weight: np.ndarray | None = None,
         progress: bool = True,
         checkpoint: str | os.PathLike[str] | Checkpoints | None = None,
+        room: int = 0,
     ) -> FittedNetwork:
         """Train on N rows.
 
@@ -99,6 +102,8 @@ class TowerNetwork:
           progress: show a bar where somebody watches.
           checkpoint: a folder to save to and, when it holds an interrupted training of the same
             network, rows and key, to resume from. The result is the same to the last bit.
+          room: rows to lay out for, at least: fits of parts of one table, given the length of the
+            table, share compiled code and the size of minibatches.
 
         Raises:
           InputError: no rows or columns, targets that are missing, or negative under a log link.
@@ -122,13 +127,13 @@ class TowerNetwork:
         plan, numeric, categories = self._fit_columns(features)
         location, scale = _standard(target, weight, self.link)
         padded = bucket(len(target))
-        recipe = self._recipe(padded)
-        size = max(padded, recipe.batch)
+        laid_out = max(padded, bucket(room))
+        recipe = self._recipe(laid_out)
+        size = max(laid_out, recipe.batch)
         rows = _rows(features, (target - location) / scale, weight, categories, size)
-        held_rows = None
-        if held_weight.sum() > 0:
-            standard = (held_target - location) / scale
-            held_rows = _rows(held, standard, held_weight, categories, bucket(len(held)))
+        standard = (held_target - location) / scale
+        held_size = max(bucket(len(held)), bucket(math.ceil(_HELD_SHARE * room)))
+        held_rows = _rows(held, standard, held_weight, categories, held_size)
 
         start_key, train_key = jax.random.split(key)
         epochs = self.epochs or default_epochs(padded)
@@ -187,18 +192,18 @@ class TowerNetwork:
 
     def _fit_columns(self, features: Features) -> tuple[TowerPlan, NumericEncoding, CategoryRows]:
         n_codes = np.array([len(c) for c in features.categories], np.int64)
-        categories, n_seen = fit_categories(features.categorical, n_codes)
-        return self.plan(features, n_seen), fit_numeric(features.numeric, self.n_bins), categories
+        categories = fit_categories(features.categorical, n_codes)
+        return self.plan(features), fit_numeric(features.numeric, self.n_bins), categories
 
-    def plan(self, columns: Features, n_seen: tuple[int, ...]) -> TowerPlan:
-        """Sizes of the network for these columns, of whose categories `n_seen` were trained on."""
-        seen = np.array(n_seen, float)
-        sizes = np.minimum(self.embedding, np.ceil(1.6 * np.maximum(seen, 1) ** 0.56))
-        dropped = np.where(seen > _ID_LIKE, self.id_dropout, self.id_dropout / 5)
+    def plan(self, columns: Features) -> TowerPlan:
+        """Sizes of the network for these columns; the same for all parts of one table."""
+        known = np.array([len(c) for c in columns.categories], float)
+        sizes = np.minimum(self.embedding, np.ceil(1.6 * np.maximum(known, 1) ** 0.56))
+        dropped = np.where(known > _ID_LIKE, self.id_dropout, self.id_dropout / 5)
         return TowerPlan(
             numeric=_by_source(columns.numeric_sources),
             categorical=_by_source(columns.categorical_sources),
-            n_rows=tuple(bucket(n + 1, minimum=4) for n in n_seen),
+            n_rows=tuple(bucket(int(n) + 1, minimum=4) for n in known),
             sizes=tuple(int(size) for size in sizes),
             dropped=tuple(float(chance) for chance in dropped),
             n_bins=self.n_bins,

@@ -79,7 +79,7 @@ def train(
     encoding: NumericEncoding,
     rows: Rows,
     n_rows: int,
-    validation: Rows | None,
+    validation: Rows,
     key: Array,
     *,
     patience: int,
@@ -95,7 +95,7 @@ def train(
       encoding: of the numeric columns.
       rows: training rows, padded; the first `n_rows` of them are real.
       n_rows: number of real training rows.
-      validation: rows that early stopping watches; without them all epochs are run.
+      validation: rows that early stopping watches; if all have weight 0, all epochs are run.
       key: of the whole training; epoch e uses `fold_in(key, e)`, so that resuming changes nothing.
       patience: epochs without a better score after which to stop.
       after_epoch: is told the state after each epoch.
@@ -155,7 +155,7 @@ def _run_epoch(
     state: TrainState,
     encoding: NumericEncoding,
     rows: Rows,
-    validation: Rows | None,
+    validation: Rows,
     n_rows: Array,
     batches: Array,
     total: Array,
@@ -187,11 +187,13 @@ def _run_epoch(
     # A loop whose bound is traced: other numbers of rows in the same bucket need no compilation.
     start = (state.parameters, state.optimiser, jnp.zeros(()))
     parameters, optimiser_state, loss_sum = jax.lax.fori_loop(0, batches, step, start)
-    if validation is None:
-        found, better = jnp.asarray(jnp.nan), jnp.asarray(True)
-    else:
-        found = _validation_score(plan, recipe, parameters, encoding, validation)
-        better = found < state.best_score
+    watched = validation.weight.sum() > 0
+    found = jax.lax.cond(
+        watched,
+        lambda: _validation_score(plan, recipe, parameters, encoding, validation),
+        lambda: jnp.float32(jnp.nan),
+    )
+    better = ~watched | (found < state.best_score)
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), parameters, state.best)
     after = state._replace(
         parameters=parameters,
