@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.effectiveness import Features
-from jaxcampaign.effectiveness.folds import Fold, random_folds
+from jaxcampaign.effectiveness.hybrid.folds import Fold, random_folds
 
 _PRIOR_ROWS = 5.0  # rows that a history rate is shrunk by, towards the rate of all rows
 

@@ -24,11 +24,11 @@ import numpy as np
 from creators import TASKS, Task
 
 from jaxcampaign.effectiveness import Features, TowerNetwork
-from jaxcampaign.effectiveness.extra_boosters import CatBoost
-from jaxcampaign.effectiveness.hybrid import Hybrid
-from jaxcampaign.effectiveness.lightgbm import LightGBM
-from jaxcampaign.effectiveness.metrics import coverage, scores
-from jaxcampaign.effectiveness.spread import refitted
+from jaxcampaign.effectiveness.assessment.metrics import coverage, scores
+from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+from jaxcampaign.effectiveness.trees.extra_boosters import CatBoost
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.spread import refitted
 
 _GRIDS: dict[str, list[Any]] = {
     "lightgbm": [

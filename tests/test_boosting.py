@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from rows import outcomes, permuted, random_features
 
-from jaxcampaign.effectiveness.boosting import booster_from_text
-from jaxcampaign.effectiveness.extra_boosters import CatBoost, XGBoost
-from jaxcampaign.effectiveness.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.boosting import booster_from_text
+from jaxcampaign.effectiveness.trees.extra_boosters import CatBoost, XGBoost
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.errors import InputError
 
 LIBRARY = {LightGBM: "lightgbm", XGBoost: "xgboost", CatBoost: "catboost"}
@@ -148,8 +148,9 @@ def test_a_library_that_is_missing_is_named_with_its_extra(kind, monkeypatch):
 def test_libraries_are_imported_when_used_only():
     heavy = "('lightgbm', 'xgboost', 'catboost', 'matplotlib')"
     code = (
-        "import sys, jaxcampaign.effectiveness, jaxcampaign.effectiveness.hybrid, "
-        "jaxcampaign.effectiveness.extra_boosters, jaxcampaign.effectiveness.reviews; "
+        "import sys, jaxcampaign.effectiveness, jaxcampaign.effectiveness.hybrid.fit, "
+        "jaxcampaign.effectiveness.trees.extra_boosters, "
+        "jaxcampaign.effectiveness.assessment.reviews; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

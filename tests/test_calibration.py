@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from jaxcampaign.effectiveness.calibration import Calibration
+from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.errors import InputError
 
 

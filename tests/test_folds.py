@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxcampaign.effectiveness.folds import forward_folds, random_folds
+from jaxcampaign.effectiveness.hybrid.folds import forward_folds, random_folds
 from jaxcampaign.errors import InputError
 
 

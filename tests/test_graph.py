@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxcampaign.effectiveness.graph import (
+from jaxcampaign.effectiveness.network.graph import (
     OverlapGraph,
     light_gcn,
     overlap_features,

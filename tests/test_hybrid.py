@@ -11,14 +11,14 @@ from rows import RidgeNetwork, outcomes, permuted, random_features
 from scipy import stats
 
 from jaxcampaign.effectiveness import TowerNetwork
-from jaxcampaign.effectiveness.blend import blended_std, convex_weights
-from jaxcampaign.effectiveness.fitted_hybrid import shapley_parts
-from jaxcampaign.effectiveness.hybrid import Hybrid
-from jaxcampaign.effectiveness.hybrid_store import load_hybrid, save_hybrid
-from jaxcampaign.effectiveness.lightgbm import LightGBM
-from jaxcampaign.effectiveness.metrics import coverage, gaussian_nll, rmse, z_rms
-from jaxcampaign.effectiveness.network_store import save_network
-from jaxcampaign.effectiveness.spread import fit_spread
+from jaxcampaign.effectiveness.assessment.metrics import coverage, gaussian_nll, rmse, z_rms
+from jaxcampaign.effectiveness.hybrid.blend import blended_std, convex_weights
+from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+from jaxcampaign.effectiveness.hybrid.fitted import shapley_parts
+from jaxcampaign.effectiveness.hybrid.store import load_hybrid, save_hybrid
+from jaxcampaign.effectiveness.network.store import save_network
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.spread import fit_spread
 from jaxcampaign.errors import InputError
 
 TREES = LightGBM(rounds=150, learning_rate=0.1, leaves=8, threads=1)

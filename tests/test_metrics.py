@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from jaxcampaign.effectiveness import metrics
+from jaxcampaign.effectiveness.assessment import metrics
 from jaxcampaign.errors import InputError
 
 

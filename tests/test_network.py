@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from jaxcampaign.effectiveness import SOURCES, Features, TowerNetwork
-from jaxcampaign.effectiveness.buckets import bucket
-from jaxcampaign.effectiveness.categories import embedding_rows, fit_categories
-from jaxcampaign.effectiveness.losses import loss, tweedie
-from jaxcampaign.effectiveness.numeric import encode_numeric, fit_numeric
+from jaxcampaign.effectiveness.network.buckets import bucket
+from jaxcampaign.effectiveness.network.categories import embedding_rows, fit_categories
+from jaxcampaign.effectiveness.network.losses import loss, tweedie
+from jaxcampaign.effectiveness.network.numeric import encode_numeric, fit_numeric
+from jaxcampaign.effectiveness.network.training import _run_epoch
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
-from jaxcampaign.effectiveness.training import _run_epoch
 from jaxcampaign.errors import InputError
 
 SMALL = TowerNetwork(members=4, width=16, n_bins=8, epochs=40, learning_rate=5e-3, dropout=0.0)
@@ -200,7 +200,7 @@ def test_counts_keep_their_total_and_are_split_exactly(fitted_counts, features, 
     assert told.mean.sum() / counts.sum() == pytest.approx(1.0, abs=1e-4)
     assert (told.mean > 0).all() and np.corrcoef(told.mean, counts)[0, 1] > 0.8
     # The coalitions in float64 from the members' link, which this test computes by itself.
-    from jaxcampaign.effectiveness.forward import tower_contributions
+    from jaxcampaign.effectiveness.network.forward import tower_contributions
 
     constants = fitted_counts.constants
     contributions, intercept, _ = tower_contributions(

@@ -267,7 +267,7 @@ def test_the_guard_names_the_feature_that_is_newer():
 def test_build_features_runs_the_guard(monkeypatch):
     # A join that lets exact matches and later outcomes in.
     monkeypatch.setattr(
-        "jaxcampaign.effectiveness.point_in_time.Timeline.before",
+        "jaxcampaign.effectiveness.posts.point_in_time.Timeline.before",
         lambda self, group, cut: (np.zeros(len(group), int), np.full(len(group), len(self.order))),
     )
     with pytest.raises(InputError, match="only at or after the cut-off"):

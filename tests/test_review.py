@@ -9,7 +9,7 @@ import pytest
 from rows import random_features
 
 from jaxcampaign.effectiveness import Prediction, metrics
-from jaxcampaign.effectiveness.reviews import permutation_importance, review
+from jaxcampaign.effectiveness.assessment.reviews import permutation_importance, review
 from jaxcampaign.errors import InputError
 
 ROWS = random_features(800, 3)

@@ -8,38 +8,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jaxcampaign.effectiveness.build import build_features
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
-from jaxcampaign.effectiveness.options import enumerate_options
-from jaxcampaign.effectiveness.point_in_time import check_point_in_time
+from jaxcampaign.effectiveness.posts.build import build_features
+from jaxcampaign.effectiveness.posts.options import enumerate_options
+from jaxcampaign.effectiveness.posts.point_in_time import check_point_in_time
+from jaxcampaign.effectiveness.posts.splits import TimeSplit, time_splits
 from jaxcampaign.effectiveness.prediction import Prediction
-from jaxcampaign.effectiveness.splits import TimeSplit, time_splits
 
 _MODULE_OF = {
-    "Calibration": "calibration",
-    "CatBoost": "extra_boosters",
-    "Checkpoints": "checkpoints",
+    "Calibration": "assessment.calibration",
+    "CatBoost": "trees.extra_boosters",
+    "Checkpoints": "network.checkpoints",
     "Effectiveness": "outlook",
     "EffectivenessModel": "model",
-    "FittedHybrid": "fitted_hybrid",
+    "FittedHybrid": "hybrid.fitted",
     "FittedModel": "model",
-    "FittedNetwork": "fitted",
-    "Hybrid": "hybrid",
-    "LightGBM": "lightgbm",
-    "OverlapGraph": "graph",
-    "Review": "reviews",
-    "TowerNetwork": "network",
-    "XGBoost": "extra_boosters",
-    "booster_from_text": "boosting",
-    "light_gcn": "graph",
-    "load_hybrid": "hybrid_store",
-    "load_network": "network_store",
-    "overlap_features": "graph",
-    "random_folds": "folds",
+    "FittedNetwork": "network.fitted",
+    "Hybrid": "hybrid.fit",
+    "LightGBM": "trees.lightgbm",
+    "OverlapGraph": "network.graph",
+    "Review": "assessment.reviews",
+    "TowerNetwork": "network.tower_network",
+    "XGBoost": "trees.extra_boosters",
+    "booster_from_text": "trees.boosting",
+    "light_gcn": "network.graph",
+    "load_hybrid": "hybrid.store",
+    "load_network": "network.store",
+    "overlap_features": "network.graph",
+    "random_folds": "hybrid.folds",
     "read_model": "store",
-    "review": "reviews",
-    "save_hybrid": "hybrid_store",
-    "scores": "metrics",
+    "review": "assessment.reviews",
+    "save_hybrid": "hybrid.store",
+    "scores": "assessment.metrics",
     "write_model": "store",
 }
 
@@ -81,24 +81,24 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from jaxcampaign.effectiveness.boosting import booster_from_text
-    from jaxcampaign.effectiveness.calibration import Calibration
-    from jaxcampaign.effectiveness.checkpoints import Checkpoints
-    from jaxcampaign.effectiveness.extra_boosters import CatBoost, XGBoost
-    from jaxcampaign.effectiveness.fitted import FittedNetwork
-    from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid
-    from jaxcampaign.effectiveness.folds import random_folds
-    from jaxcampaign.effectiveness.graph import OverlapGraph, light_gcn, overlap_features
-    from jaxcampaign.effectiveness.hybrid import Hybrid
-    from jaxcampaign.effectiveness.hybrid_store import load_hybrid, save_hybrid
-    from jaxcampaign.effectiveness.lightgbm import LightGBM
-    from jaxcampaign.effectiveness.metrics import scores
+    from jaxcampaign.effectiveness.assessment.calibration import Calibration
+    from jaxcampaign.effectiveness.assessment.metrics import scores
+    from jaxcampaign.effectiveness.assessment.reviews import Review, review
+    from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+    from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid
+    from jaxcampaign.effectiveness.hybrid.folds import random_folds
+    from jaxcampaign.effectiveness.hybrid.store import load_hybrid, save_hybrid
     from jaxcampaign.effectiveness.model import EffectivenessModel, FittedModel
-    from jaxcampaign.effectiveness.network import TowerNetwork
-    from jaxcampaign.effectiveness.network_store import load_network
+    from jaxcampaign.effectiveness.network.checkpoints import Checkpoints
+    from jaxcampaign.effectiveness.network.fitted import FittedNetwork
+    from jaxcampaign.effectiveness.network.graph import OverlapGraph, light_gcn, overlap_features
+    from jaxcampaign.effectiveness.network.store import load_network
+    from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
     from jaxcampaign.effectiveness.outlook import Effectiveness
-    from jaxcampaign.effectiveness.reviews import Review, review
     from jaxcampaign.effectiveness.store import read_model, write_model
+    from jaxcampaign.effectiveness.trees.boosting import booster_from_text
+    from jaxcampaign.effectiveness.trees.extra_boosters import CatBoost, XGBoost
+    from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 
 
 def __getattr__(name: str) -> Any:

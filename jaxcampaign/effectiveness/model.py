@@ -13,18 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.build import build_features
-from jaxcampaign.effectiveness.conditions import timestamp
+from jaxcampaign.effectiveness.assessment.reviews import Review, review
 from jaxcampaign.effectiveness.features import Features
-from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid
-from jaxcampaign.effectiveness.hybrid import Hybrid
-from jaxcampaign.effectiveness.hybrid_store import hybrid_from_store, save_hybrid
-from jaxcampaign.effectiveness.lightgbm import LightGBM
-from jaxcampaign.effectiveness.network import TowerNetwork
+from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid
+from jaxcampaign.effectiveness.hybrid.store import hybrid_from_store, save_hybrid
+from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
 from jaxcampaign.effectiveness.outlook import Effectiveness
-from jaxcampaign.effectiveness.reviews import Review, review
-from jaxcampaign.effectiveness.splits import time_splits
+from jaxcampaign.effectiveness.posts.build import build_features
+from jaxcampaign.effectiveness.posts.conditions import timestamp
+from jaxcampaign.effectiveness.posts.splits import time_splits
 from jaxcampaign.effectiveness.store import read_model
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
 

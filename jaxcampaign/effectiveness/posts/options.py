@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.attributes import event_attributes, latest_influencers
-from jaxcampaign.effectiveness.conditions import holds, timestamp
+from jaxcampaign.effectiveness.posts.attributes import event_attributes, latest_influencers
+from jaxcampaign.effectiveness.posts.conditions import holds, timestamp
 from jaxcampaign.errors import InputError, MemoryLimitError
 from jaxcampaign.tables import Database
 from jaxcampaign.tables.coercion import closest

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.features import SOURCES, Features, Source
-from jaxcampaign.effectiveness.metrics import (
+from jaxcampaign.effectiveness.assessment.metrics import (
     LEVELS,
     decile_table,
     gaussian_interval,
@@ -17,6 +16,7 @@ from jaxcampaign.effectiveness.metrics import (
     rmse,
     scores,
 )
+from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.errors import InputError
 
@@ -79,7 +79,7 @@ class Review:
 
     def figure(self) -> Figure:
         """Deciles, coverage, PIT, waterfall and importance on one page."""
-        from jaxcampaign.effectiveness.review_figures import review_figure
+        from jaxcampaign.effectiveness.assessment.review_figures import review_figure
 
         return review_figure(self)
 
@@ -91,7 +91,7 @@ class Review:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from jaxcampaign.effectiveness.review_figures import embedded
+        from jaxcampaign.effectiveness.assessment.review_figures import embedded
 
         return self._formatted().to_html() + embedded(self.figure())
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.boosting import (
+from jaxcampaign.effectiveness.features import Features
+from jaxcampaign.effectiveness.trees.boosting import (
     Columns,
     Contributions,
     Objective,
     booster_text,
     check_outcomes,
 )
-from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.errors import InputError
 
 _XGBOOST = {"squared": "reg:squarederror", "poisson": "count:poisson", "tweedie": "reg:tweedie"}

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.blend import blended_std
-from jaxcampaign.effectiveness.boosting import FittedBooster
-from jaxcampaign.effectiveness.calibration import Calibration
+from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
+from jaxcampaign.effectiveness.hybrid.blend import blended_std
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
-from jaxcampaign.effectiveness.spread import FittedSpread
+from jaxcampaign.effectiveness.trees.boosting import FittedBooster
+from jaxcampaign.effectiveness.trees.spread import FittedSpread
 from jaxcampaign.errors import InputError
 
 _OUTPUTS = ("network_mean", "network_log_std")

@@ -12,16 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcampaign.effectiveness.buckets import bucket, pad_rows
-from jaxcampaign.effectiveness.categories import CategoryRows, embedding_rows, fit_categories
-from jaxcampaign.effectiveness.checkpoints import Checkpoints, fingerprint
 from jaxcampaign.effectiveness.features import SOURCES, Features
-from jaxcampaign.effectiveness.fitted import FittedNetwork, chunks
-from jaxcampaign.effectiveness.forward import blank_constants, tower_contributions
-from jaxcampaign.effectiveness.losses import Link
-from jaxcampaign.effectiveness.numeric import NumericEncoding, fit_numeric
-from jaxcampaign.effectiveness.towers import TowerPlan
-from jaxcampaign.effectiveness.training import (
+from jaxcampaign.effectiveness.network.buckets import bucket, pad_rows
+from jaxcampaign.effectiveness.network.categories import (
+    CategoryRows,
+    embedding_rows,
+    fit_categories,
+)
+from jaxcampaign.effectiveness.network.checkpoints import Checkpoints, fingerprint
+from jaxcampaign.effectiveness.network.fitted import FittedNetwork, chunks
+from jaxcampaign.effectiveness.network.forward import blank_constants, tower_contributions
+from jaxcampaign.effectiveness.network.losses import Link
+from jaxcampaign.effectiveness.network.numeric import NumericEncoding, fit_numeric
+from jaxcampaign.effectiveness.network.towers import TowerPlan
+from jaxcampaign.effectiveness.network.training import (
     Recipe,
     Rows,
     TrainState,

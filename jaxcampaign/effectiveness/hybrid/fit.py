@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-from jaxcampaign.effectiveness.blend import convex_weights
-from jaxcampaign.effectiveness.boosting import Booster, FittedBooster, check_outcomes
-from jaxcampaign.effectiveness.calibration import Calibration
+from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import Features
-from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid, Stack, seen_codes, stacked
-from jaxcampaign.effectiveness.folds import Fold, forward_folds, random_folds
-from jaxcampaign.effectiveness.lightgbm import LightGBM
+from jaxcampaign.effectiveness.hybrid.blend import convex_weights
+from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid, Stack, seen_codes, stacked
+from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, random_folds
 from jaxcampaign.effectiveness.prediction import Prediction
-from jaxcampaign.effectiveness.spread import fit_spread, refitted
+from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.spread import fit_spread, refitted
 from jaxcampaign.errors import InputError
 from jaxcampaign.progress import progress
 

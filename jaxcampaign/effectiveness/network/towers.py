@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxcampaign.effectiveness.numeric import NumericEncoding, encode_numeric
+from jaxcampaign.effectiveness.network.numeric import NumericEncoding, encode_numeric
 
 _STD_ONE = 0.5413  # softplus of this is 1: the deviation of a standardised target
 

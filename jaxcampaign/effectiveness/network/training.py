@@ -15,9 +15,9 @@ import optax
 from flax import nnx
 from jax import Array
 
-from jaxcampaign.effectiveness.losses import Link, loss, mean_and_std, score
-from jaxcampaign.effectiveness.numeric import NumericEncoding
-from jaxcampaign.effectiveness.towers import TowerPlan, initial_parameters, merged
+from jaxcampaign.effectiveness.network.losses import Link, loss, mean_and_std, score
+from jaxcampaign.effectiveness.network.numeric import NumericEncoding
+from jaxcampaign.effectiveness.network.towers import TowerPlan, initial_parameters, merged
 from jaxcampaign.progress import progress
 
 _EVALUATED_AT_ONCE = 4096

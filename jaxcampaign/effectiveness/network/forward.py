@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jaxcampaign.effectiveness.categories import CategoryRows, embedding_rows
-from jaxcampaign.effectiveness.losses import Link, mean_and_std
-from jaxcampaign.effectiveness.numeric import NumericEncoding
+from jaxcampaign.effectiveness.network.categories import CategoryRows, embedding_rows
+from jaxcampaign.effectiveness.network.losses import Link, mean_and_std
+from jaxcampaign.effectiveness.network.numeric import NumericEncoding
+from jaxcampaign.effectiveness.network.towers import Network, TowerPlan, merged
 from jaxcampaign.effectiveness.shapley import COALITIONS
-from jaxcampaign.effectiveness.towers import Network, TowerPlan, merged
 
 
 class Constants(NamedTuple):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.columns import looked_up
-from jaxcampaign.effectiveness.conditions import timestamp
-from jaxcampaign.effectiveness.point_in_time import Timeline, microseconds
+from jaxcampaign.effectiveness.posts.columns import looked_up
+from jaxcampaign.effectiveness.posts.conditions import timestamp
+from jaxcampaign.effectiveness.posts.point_in_time import Timeline, microseconds
 from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
 from jaxcampaign.tables.references import check_known

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcampaign.effectiveness.network.training import TrainState
 from jaxcampaign.effectiveness.store import sha256_of
-from jaxcampaign.effectiveness.training import TrainState
 from jaxcampaign.errors import InputError
 
 _MANIFEST = "manifest.json"

@@ -208,10 +208,10 @@ def booster_from_text(text: str) -> FittedBooster:
         remedy = "pass what to_text() returned"
         raise InputError("not the text of a booster", remedy=remedy) from error
     if kind == "lightgbm":
-        from jaxcampaign.effectiveness.lightgbm import FittedLightGBM
+        from jaxcampaign.effectiveness.trees.lightgbm import FittedLightGBM
 
         return FittedLightGBM(columns, **record)
-    from jaxcampaign.effectiveness import extra_boosters
+    from jaxcampaign.effectiveness.trees import extra_boosters
 
     kinds = {"xgboost": extra_boosters.FittedXGBoost, "catboost": extra_boosters.FittedCatBoost}
     if kind not in kinds:

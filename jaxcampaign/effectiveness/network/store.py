@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcampaign.effectiveness.features import Features
-from jaxcampaign.effectiveness.fitted import FittedNetwork
-from jaxcampaign.effectiveness.forward import blank_constants
-from jaxcampaign.effectiveness.network import TowerNetwork
+from jaxcampaign.effectiveness.network.fitted import FittedNetwork
+from jaxcampaign.effectiveness.network.forward import blank_constants
+from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
+from jaxcampaign.effectiveness.network.towers import TowerPlan, parameter_shapes
 from jaxcampaign.effectiveness.store import StoredModel, read_model, write_model
-from jaxcampaign.effectiveness.towers import TowerPlan, parameter_shapes
 from jaxcampaign.errors import InputError
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.point_in_time import Timeline, microseconds
+from jaxcampaign.effectiveness.posts.point_in_time import Timeline, microseconds
 
 _YEAR_DAYS = 365.2425
 

@@ -14,22 +14,22 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from jaxcampaign.effectiveness.buckets import pad_rows
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
-from jaxcampaign.effectiveness.forward import (
+from jaxcampaign.effectiveness.network.buckets import pad_rows
+from jaxcampaign.effectiveness.network.forward import (
     Constants,
     Outcome,
     predict_moments,
     predict_rows,
     tower_contributions,
 )
+from jaxcampaign.effectiveness.network.towers import TowerPlan
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
-from jaxcampaign.effectiveness.towers import TowerPlan
 from jaxcampaign.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxcampaign.effectiveness.network import TowerNetwork
+    from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
 
 _FEW_ROWS = 64  # of a pass over a short table
 BATCH = 2048  # rows of a pass: the hidden units of all members then stay near the cores
@@ -162,14 +162,14 @@ class FittedNetwork:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the network to a folder, whole or not at all; see `network_store`."""
-        from jaxcampaign.effectiveness.network_store import save_network
+        from jaxcampaign.effectiveness.network.store import save_network
 
         save_network(self, folder)
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> FittedNetwork:
         """The network of a folder; it predicts the same bits on the same device."""
-        from jaxcampaign.effectiveness.network_store import load_network
+        from jaxcampaign.effectiveness.network.store import load_network
 
         return load_network(folder)
 

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from jaxcampaign.effectiveness.metrics import LEVELS
+from jaxcampaign.effectiveness.assessment.metrics import LEVELS
 
 if TYPE_CHECKING:
-    from jaxcampaign.effectiveness.reviews import Review
+    from jaxcampaign.effectiveness.assessment.reviews import Review
 
 # Blue is what is predicted, vermilion what was observed; the three sources have hues of their own
 # that differ in grey as well.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.point_in_time import DAY_US, Timeline
+from jaxcampaign.effectiveness.posts.point_in_time import DAY_US, Timeline
 from jaxcampaign.errors import InputError
 
 _LEAST, _UNKNOWN, _MOST = 0.1, 5.0, 1_000.0  # outcomes that the parent counts for

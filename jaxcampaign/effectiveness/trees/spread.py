@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxcampaign.effectiveness.boosting import Booster, FittedBooster
 from jaxcampaign.effectiveness.features import Features
+from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster
 
 # E[log z^2] of a standard normal z, so what trees learn of log r^2 lies this far below log s^2.
 _MEAN_LOG_CHI2 = -1.2703628454614782

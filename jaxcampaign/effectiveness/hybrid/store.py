@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxcampaign.effectiveness.boosting import booster_from_text
-from jaxcampaign.effectiveness.calibration import Calibration
-from jaxcampaign.effectiveness.fitted_hybrid import FittedHybrid, SeenCodes, Stack
-from jaxcampaign.effectiveness.network_store import network_from_store, network_store
-from jaxcampaign.effectiveness.spread import FittedSpread
+from jaxcampaign.effectiveness.assessment.calibration import Calibration
+from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid, SeenCodes, Stack
+from jaxcampaign.effectiveness.network.store import network_from_store, network_store
 from jaxcampaign.effectiveness.store import StoredModel, read_model, write_model
+from jaxcampaign.effectiveness.trees.boosting import booster_from_text
+from jaxcampaign.effectiveness.trees.spread import FittedSpread
 from jaxcampaign.errors import InputError
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.attributes import event_attributes
-from jaxcampaign.effectiveness.coding import PostRows, coded_posts, codes_of
-from jaxcampaign.effectiveness.columns import Columns, looked_up
 from jaxcampaign.effectiveness.features import Features
-from jaxcampaign.effectiveness.history import Outcomes, Rates, strength
-from jaxcampaign.effectiveness.market import market_indices, season
-from jaxcampaign.effectiveness.point_in_time import (
+from jaxcampaign.effectiveness.posts.attributes import event_attributes
+from jaxcampaign.effectiveness.posts.coding import PostRows, coded_posts, codes_of
+from jaxcampaign.effectiveness.posts.columns import Columns, looked_up
+from jaxcampaign.effectiveness.posts.history import Outcomes, Rates, strength
+from jaxcampaign.effectiveness.posts.market import market_indices, season
+from jaxcampaign.effectiveness.posts.point_in_time import (
     check_point_in_time,
     microseconds,
 )
