@@ -31,7 +31,7 @@ from scipy import sparse
 
 import jaxcampaign as jc
 from jaxcampaign.problems import SlotProblem
-from jaxcampaign.relaxations.first_order import FirstOrderRelaxation
+from jaxcampaign.relaxations.first_order.relaxation import FirstOrderRelaxation
 from jaxcampaign.tables.labels import numbered
 from jaxcampaign.tables.random_pairs import slot_table, synth_pair_arrays
 

@@ -20,6 +20,7 @@ from jaxcampaign.problems import (
     Proof,
     SlotProblem,
     proven_bound,
+    refutation,
 )
 
 # Share of the largest sum in a bound that its rounding outward may take.
@@ -80,6 +81,16 @@ class Certificate:
         """Influence that each product still lacks, float64[L]; 0 where its demand is met."""
         missed = self.achieved < self.demand * (1 - FEASIBILITY_TOLERANCE)
         return np.where(missed, self.demand - self.achieved, 0.0)
+
+    @property
+    def least_share(self) -> float:
+        """The least of achieved over demand; 1 where nothing is demanded."""
+        wanted = self.demand > 0
+        return float((self.achieved[wanted] / self.demand[wanted]).min(initial=1.0))
+
+    def meets(self, share: float) -> bool:
+        """Every demand is met to a share of itself, and every limit is kept."""
+        return not self.violations and self.least_share >= share * (1 - FEASIBILITY_TOLERANCE)
 
     @property
     def bound_proof(self) -> str | None:
@@ -177,9 +188,9 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
 def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> tuple[str, ...]:
     """Why no selection meets every demand and limit, if the multipliers prove that; else empty.
 
-    Without costs the least cost of a feasible selection is 0. Multipliers whose bound on it is
-    above 0 prove that there is none (Farkas, 1902): weighted by them, demands need more than can be
-    had.
+    Either of two facts is enough. A bound on the cost of any feasible selection above the cost of
+    all slots: none costs so much. Or a bound above 0 where nothing has to be paid (Farkas, 1902):
+    weighted by the multipliers, demands need more than can be had.
 
     Args:
       problem: what is asked.
@@ -191,11 +202,16 @@ def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> t
     """
     if problem.sense != "min":
         return ()
-    excess = proven_bound(problem.without_cost(), multipliers)
-    if excess <= 0:
-        return ()
     asked = "the demands cannot all be met within the limits"
-    if isinstance(multipliers, Multipliers) and multipliers.demand.any():
+    excess, above_all = refutation(problem, multipliers)
+    if excess <= 0 and above_all <= 0:
+        return ()
+    if excess <= 0:
+        asked += (
+            f": a plan that met them would cost at least {problem.cost_of_all + above_all:g}, and "
+            f"all slots together cost {problem.cost_of_all:g}"
+        )
+    elif isinstance(multipliers, Multipliers) and multipliers.demand.any():
         need = float(multipliers.demand @ problem.required)
         count = int((multipliers.demand > 0).sum())
         asked += (

@@ -13,8 +13,11 @@ import pytest
 from catalogue import CASES, dense_influence, optimum, random_problem
 
 import jaxcampaign as jc
+from jaxcampaign.plans.verify import _possible_statuses
 from jaxcampaign.problems import CommonSlots, lagrangian_bound
-from jaxcampaign.relaxations import ContinuousGreedy, continuous_greedy, multilinear_gradients
+from jaxcampaign.relaxations import ContinuousGreedy, multilinear_gradients
+from jaxcampaign.relaxations.extension import continuous_greedy
+from jaxcampaign.report import report_html
 from jaxcampaign.solvers import BicriteriaGreedy, Clock, Solver
 
 ONE_OF_E = 1 - 1 / math.e
@@ -117,9 +120,12 @@ def check(problem, found, repair, best):
     share = certificate.achieved[wanted] / problem.demand[wanted]
     assert (share >= target - 1e-9).all()
     assert facts["least_share"] == pytest.approx(share.min(initial=math.inf) if wanted.any() else 1)
+    assert certificate.least_share >= target - 1e-9
     if repair == "demand":
         assert certificate.feasible
         assert certificate.cost >= best - 1e-9
+    else:
+        assert found.status == "bicriteria" or certificate.feasible
     assert certificate.bound <= best * (1 + 1e-9)
     if certificate.bound > 0:
         assert facts["cost_ratio"] == pytest.approx(certificate.cost / certificate.bound, rel=1e-6)
@@ -225,3 +231,20 @@ def test_new_york_is_covered_within_the_guarantee():
     assert (found.certificate.achieved >= (ONE_OF_E - 0.1) * problem.demand).all()
     assert found.certificate.cost < 0.65
     assert found.certificate.rechecked_bound > 0.69
+
+
+def test_a_plan_at_its_guarantee_says_so():
+    prob = np.eye(6)
+    influence = dense_influence(prob, np.ones(6))
+    problem = jc.CommonSlots(influence, None, None, 6.0)
+    found = jc.solve(problem, BicriteriaGreedy(repair="guarantee"))
+    assert not found.certificate.feasible
+    assert ONE_OF_E <= found.certificate.least_share < 1
+    assert found.status == "bicriteria"
+    assert "share that was asked of the solver" in repr(found)
+    page = report_html(found)
+    assert "every demand is met to 66" in page
+    assert "breaks a demand" not in page and "more time" not in page
+    assert _possible_statuses(found.certificate, found.target) == ["bicriteria"]
+    for other in (1.0, 0.99, None, "0.5", 0.0):
+        assert _possible_statuses(found.certificate, other) == ["unsolved"]

@@ -259,16 +259,19 @@ def test_a_core_finds_the_best_way_to_complete_a_plan(seed):
 
 
 def test_stopped_at_any_time_it_returns_a_plan_and_a_bound(city_problem):
-    for seconds in (1e-3, 0.5, 3.0):
+    for seconds in (1e-3, 0.5, 5.0):
         solution = jc.solve(city_problem, jc.BranchAndCut(time_limit=seconds))
         assert solution.certificate.feasible
         assert solution.certificate.bound <= solution.certificate.cost
         assert solution.certificate.bound_proof == "multipliers"
-    assert solution.certificate.gap < 0.1
 
 
 def test_both_sides_help(city_problem):
-    root = jc.solve(city_problem, jc.BranchAndCut(4.0, neighbourhoods=False, branching=False))
-    both = jc.solve(city_problem, jc.BranchAndCut(4.0))
+    # Few rounds and time to spare, so that the root is the same whatever else the machine does.
+    relaxation = jc.LinearRelaxation(max_rounds=4)
+    alone = {"neighbourhoods": False, "branching": False}
+    root = jc.solve(city_problem, jc.BranchAndCut(12.0, relaxation=relaxation, **alone))
+    both = jc.solve(city_problem, jc.BranchAndCut(12.0, relaxation=relaxation))
     assert both.certificate.cost <= root.certificate.cost
     assert both.certificate.bound >= root.certificate.bound
+    assert both.certificate.gap < min(root.certificate.gap, 0.1)

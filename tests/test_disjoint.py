@@ -22,9 +22,11 @@ from hypothesis import strategies as st
 import jaxcampaign as jc
 from jaxcampaign.certificate import refuted, unreachable
 from jaxcampaign.plans.folder import order_digest
-from jaxcampaign.problems import Cuts, Multipliers
+from jaxcampaign.problems import Cuts, Multipliers, refutation
 from jaxcampaign.problems.rows import Texts
+from jaxcampaign.relaxations import feasibility
 from jaxcampaign.relaxations.feasibility import relax_or_refute
+from jaxcampaign.solvers import disjoint_rounding
 
 
 def _name(solver) -> str:
@@ -184,6 +186,49 @@ def test_a_relaxation_that_gets_infeasible_by_cuts_is_refuted():
     assert jc.solve(problem, jc.MixedInteger()).status == "infeasible"
 
 
+def crowded() -> jc.DisjointSlots:
+    """8 products that all want most of what 30 slots have."""
+    rng = np.random.default_rng(3)
+    prob = np.where(rng.random((30, 12)) < 0.4, rng.random((30, 12)), 0.0)
+    influence = dense_influence(prob, rng.random(30) + 0.5)
+    audiences = {f"p{j}": influence.user_ids for j in range(8)}
+    reach = jc.CommonSlots(influence, None, None, 0.0).objective.reference(np.ones(30, bool))[0]
+    return jc.DisjointSlots(influence, audiences, None, 0.8 * reach)
+
+
+def test_a_bound_above_the_cost_of_everything_refutes():
+    """Many products want the few slots: what they would cost is more than there is to pay."""
+    problem = crowded()
+    relaxed = jc.FirstOrderRelaxation().solve(problem)
+    assert relaxed.statistics["steps"] < 20_000
+    assert relaxed.bound > problem.cost_of_all
+    nothing = np.zeros(problem.n_items, bool)
+    c = jc.certify(problem, nothing, relaxed.multipliers)
+    assert c.reasons and c.bound is None
+    # The same prices scaled down until only the costs speak.
+    found = set()
+    for scale in np.geomspace(0.05, 1, 200):
+        m = relaxed.multipliers
+        parts = {name: scale * getattr(m, name) for name in ("demand", "row_upper", "cut")}
+        less = dataclasses.replace(m, **parts)
+        free, above = refutation(problem, less)
+        assert above <= jc.lagrangian_bound(problem, less) - problem.cost_of_all
+        reasons = refuted(problem, less, np.zeros(8))
+        assert bool(reasons) == (max(free, above) > 0)
+        found |= {"costs" if "would cost at least" in reasons[0] else "need"} if reasons else set()
+    assert found
+
+
+def test_branch_and_cut_keeps_a_refutation(monkeypatch):
+    """Found by the first-order method, and not by one round of the simplex method."""
+    monkeypatch.setattr(feasibility, "_MANY_PAIRS", 100)
+    monkeypatch.setattr(disjoint_rounding, "refute_by_supply", lambda problem: None)
+    problem = crowded()
+    assert jc.solve(problem, jc.LPRounding()).status == "infeasible"
+    relaxation = jc.LinearRelaxation(max_rounds=1)
+    assert jc.solve(problem, jc.BranchAndCut(20, relaxation=relaxation)).status == "infeasible"
+
+
 # The problem
 
 
@@ -239,7 +284,6 @@ def test_limits_come_from_the_table_or_the_argument():
     assert limits(table, {"b": 1}) == [inf, 1]
     assert limits([1.0, 1.0], np.array([2, 1])) == [2, 1]
     assert limits(table.assign(max_slots=[1, 2]), None) == [2, 1]
-    assert limits(table.assign(max_slots=[1, 2]), 9) == [2, 1]
     for demand, wrong in (
         (table, -1),
         (table, 1.5),
@@ -247,6 +291,7 @@ def test_limits_come_from_the_table_or_the_argument():
         (table, {"x": 1}),
         (table.assign(max_slots=[1, 2]), {"a": 1}),
         (table.assign(max_slots=[1, 2]), -3),
+        (table.assign(max_slots=[1, 2]), 9),
     ):
         with pytest.raises(jc.InputError, match="max_slots"):
             limits(demand, wrong)

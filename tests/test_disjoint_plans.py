@@ -189,7 +189,7 @@ def test_limits_from_the_command_line_and_the_table(desk: Desk):
     assert "cannot all be met" in desk.certificate()["reasons"][0]
     assert desk.run(*flags, "--max-slots", 2) == 0
     desk.lay_out({"demands": DEMANDS.assign(demand=[1.9, 0.4], max_slots=[2, 1])})
-    assert desk.run(*flags, "--max-slots", 1) == 0  # the table's own limits count
+    assert desk.run(*flags, "--max-slots", 1) == 2  # given twice
 
 
 def test_bad_input_is_refused(desk: Desk, no_solver):

@@ -14,12 +14,19 @@ from scipy import sparse
 import jaxcampaign as jc
 from jaxcampaign.influence import layout
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, SlotProblem
-from jaxcampaign.relaxations import saddle
-from jaxcampaign.relaxations.deepest import deepest_cuts
-from jaxcampaign.relaxations.polish import polished
+from jaxcampaign.relaxations.first_order import saddle
+from jaxcampaign.relaxations.first_order.deepest import deepest_cuts
+from jaxcampaign.relaxations.first_order.polish import polished
+from jaxcampaign.relaxations.first_order.saddle import (
+    Dual,
+    Primal,
+    Room,
+    Saddle,
+    build_frame,
+    build_saddle,
+)
+from jaxcampaign.relaxations.first_order.terms import Terms
 from jaxcampaign.relaxations.program import solve_program
-from jaxcampaign.relaxations.saddle import Dual, Primal, Room, Saddle, build_frame, build_saddle
-from jaxcampaign.relaxations.terms import Terms
 
 # Problems of one kind have one shape, so that they share a compiled program.
 N_SLOTS, N_USERS = 8, 7

@@ -14,7 +14,7 @@ from test_multilinear import enumerated, instance, subsets, values_of_all
 import jaxcampaign as jc
 from jaxcampaign.problems import Truncated, Weighted
 from jaxcampaign.relaxations import MonteCarlo, multilinear, multilinear_gradients
-from jaxcampaign.relaxations.differences import differences
+from jaxcampaign.relaxations.extension.differences import differences
 
 SAMPLES = 64
 

@@ -44,7 +44,14 @@ from jaxcampaign.solvers import (
 )
 from jaxcampaign.tables import synth_campaign, synth_city, write_table
 
-_STATUS_CODE = {"optimal": 0, "feasible": 0, "infeasible": 3, "limit": 4, "unsolved": 4}
+_STATUS_CODE = {
+    "optimal": 0,
+    "feasible": 0,
+    "bicriteria": 0,
+    "infeasible": 3,
+    "limit": 4,
+    "unsolved": 4,
+}
 _SOLVERS: dict[str, Solver] = {
     "greedy": Greedy(),
     "stochastic-greedy": StochasticGreedy(),

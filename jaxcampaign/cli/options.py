@@ -35,7 +35,7 @@ class Billboards(BillboardInputs):
     """Choose billboard slots: least cost for given demands, or most influence for a budget.
 
     Files are CSV or Parquet by suffix. Exit status: 0 done, 2 bad input, 3 infeasible,
-    4 feasible but a limit was hit.
+    4 a limit was hit: the best plan so far, feasible or not.
 
     Attributes:
       out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json.

@@ -37,6 +37,8 @@ class Answer(Protocol):
     def status(self) -> str: ...  # noqa: D102
     @property
     def solver(self) -> str: ...  # noqa: D102
+    @property
+    def target(self) -> float: ...  # noqa: D102
     def table(self) -> pd.DataFrame: ...  # noqa: D102
 
 
@@ -66,6 +68,7 @@ def certificate_record(answer: Answer, run: dict[str, Any]) -> dict[str, Any]:
         "problem": c.problem,
         "solver": answer.solver,
         "status": answer.status,
+        "target": answer.target,
         "sense": c.sense,
         "feasible": c.feasible,
         "cost": c.cost,

@@ -182,7 +182,7 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
     }
     for name, value in exact.items():
         yield Claim(name, stated.get(name) == value, _differ(stated.get(name), value))
-    status, possible = stated.get("status"), _possible_statuses(again)
+    status, possible = stated.get("status"), _possible_statuses(again, stated.get("target"))
     detail = "" if status in possible else f"stated {status!r}, possible {' or '.join(possible)}"
     given = again.bound_proof == "branch_and_bound"
     yield Claim("status, given solver_bound" if given else "status", status in possible, detail)
@@ -212,9 +212,12 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
         )
 
 
-def _possible_statuses(c: Certificate) -> list[str]:
+def _possible_statuses(c: Certificate, target: Any) -> list[str]:
+    if c.reasons:
+        return ["infeasible"]
     if not c.feasible:
-        return ["infeasible"] if c.reasons else ["unsolved"]
+        share = isinstance(target, float) and 0 < target < 1
+        return ["bicriteria"] if share and c.meets(target) else ["unsolved"]
     optimal = c.gap is not None and c.gap <= OPTIMALITY_GAP
     return ["optimal"] if optimal else ["feasible", "limit"]
 

@@ -1,6 +1,12 @@
 """What is asked: objectives, constraint rows, problems, and the multipliers that prove bounds."""
 
-from jaxcampaign.problems.branching import BranchedMultipliers, Proof, proven_bound, tightest
+from jaxcampaign.problems.branching import (
+    BranchedMultipliers,
+    Proof,
+    proven_bound,
+    refutation,
+    tightest,
+)
 from jaxcampaign.problems.cuts import Cuts
 from jaxcampaign.problems.disjoint import DisjointSlots
 from jaxcampaign.problems.lagrangian import Multipliers, lagrangian_bound
@@ -34,5 +40,6 @@ __all__ = [
     "lagrangian_bound",
     "proven_bound",
     "reach_reference",
+    "refutation",
     "tightest",
 ]

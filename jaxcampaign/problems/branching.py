@@ -30,6 +30,8 @@ from jaxcampaign.problems.slots import SlotProblem
 
 # Numbers in the largest array of one block of leaves.
 _BLOCK = 1 << 22
+# Share of the two sums whose difference is a refutation that may be rounding.
+_NEGLIGIBLE = 1e-9
 
 
 @jax.tree_util.register_dataclass
@@ -130,6 +132,26 @@ def branched_bound(problem: SlotProblem, proof: BranchedMultipliers) -> float:
     if len(proof.excluded):
         value = min(value, float(exclusion_values(problem, proof.root)[proof.excluded].min()))
     return value if problem.sense == "min" else -value
+
+
+def refutation(problem: SlotProblem, proof: Proof) -> tuple[float, float]:
+    """By how much a proof shows that no selection is feasible, in two ways; each needs more than 0.
+
+    Args:
+      problem: what is asked, of least cost.
+      proof: multipliers, or a tree of them.
+
+    Returns:
+      The bound of the problem without costs, whose feasible selections would cost 0 (Farkas, 1902);
+      and what the bound of the problem itself has above the cost of all slots, less the rounding of
+      both.
+
+    Raises:
+      ValueError: the proof is malformed.
+    """
+    excess = proven_bound(problem.without_cost(), proof)
+    bound, everything = proven_bound(problem, proof), problem.cost_of_all
+    return excess, bound - everything - _NEGLIGIBLE * (abs(bound) + everything)
 
 
 def exclusion_values(problem: SlotProblem, multipliers: Multipliers) -> np.ndarray:

@@ -33,7 +33,7 @@ _BISECTIONS = 32
 # Covers the rounding of h and theta, which are maxima of sums of at most a dozen numbers below 2.
 _OUTWARD = 1e-13
 # log(1 - p) and rho of a certain exposure: as good as infinite, and safe to multiply by 0.
-_LOG_ZERO = -800.0
+LOG_ZERO = -800.0
 _STEEPEST = 800.0
 
 
@@ -125,7 +125,7 @@ class Cuts:
         log_rest = np.bincount(row[member], weights=log_miss[member], minlength=n_cuts)
         # Logarithms of n members, added one by one, err by n units in their last place.
         ulps = (8 + 2 * np.diff(self.start)) * np.finfo(np.float64).eps
-        size = np.minimum(np.abs(log_rest), -_LOG_ZERO)
+        size = np.minimum(np.abs(log_rest), -LOG_ZERO)
         intercept = -np.expm1(log_rest) * (1 + ulps)
         outside = np.exp(log_rest) * (1 + ulps * (1 + size))
         sloped = np.flatnonzero(self.sloped)
@@ -189,7 +189,7 @@ def derive_sloped(
     """
     subsets = subset_table(p.shape[1])
     with np.errstate(divide="ignore"):
-        log_miss = np.maximum(np.log1p(-p), _LOG_ZERO)
+        log_miss = np.maximum(np.log1p(-p), LOG_ZERO)
     miss = np.where((p >= 1) @ subsets.T > 0, 0.0, np.exp(log_miss @ subsets.T))
     total = pi @ subsets.T
     intercept = np.maximum((1 - miss - total).max(axis=1), 0.0) + _OUTWARD

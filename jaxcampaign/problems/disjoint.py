@@ -59,7 +59,7 @@ class DisjointSlots(SlotProblem):
       demand: as for `CommonSlots`; a column `max_slots` of a table limits its products.
       max_slots: most slots of a product: a number for all, a mapping by product_id (products that
         it leaves out have no limit), or an array [L]. Where a table of demands has a column
-        `max_slots`, a number here is not used, and anything else is refused.
+        `max_slots`, limits here are refused.
 
     Attributes:
       offers: slot and product of each item.
@@ -144,7 +144,7 @@ def _limits(max_slots: Any, demands: pd.DataFrame) -> np.ndarray:
     for_all = np.inf
     if np.isscalar(max_slots):
         for_all = positive_number(max_slots, "max_slots", integer=True)
-    elif max_slots is not None and in_table:
+    if max_slots is not None and in_table:
         raise InputError(
             "limits are given twice, here and as a column of demands",
             table="max_slots",

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, RoundedRows, SlotProblem
-from jaxcampaign.relaxations.simplex import quiet_highs, typical
+from jaxcampaign.relaxations.scaling import typical
+from jaxcampaign.relaxations.simplex import quiet_highs
 
 _NOTHING_BELOW = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kObjectiveBound)
 
@@ -30,6 +31,11 @@ class CoreAnswer:
     reach: np.ndarray | None
     bound: float
     finished: bool
+
+
+_NONE = CoreAnswer(None, None, np.inf, True)
+# What rows without a variable may be violated by: HiGHS' own tolerance.
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +120,11 @@ class Core:
             row = sparse.csr_array(cover[free][None].astype(np.float64))
             add(row, None, 1 - cover @ taken, np.inf)
 
+        if not n + m:  # nothing is left to decide, which HiGHS would not call optimal
+            least, most = np.concatenate(lower), np.concatenate(upper)
+            met = base < cutoff and bool(((least <= _NOTHING) & (most >= -_NOTHING)).all())
+            whole = np.ones(problem.influence.n_users)
+            return CoreAnswer(self.taken.copy(), whole, base, True) if met else _NONE
         matrix = sparse.vstack(blocks, format="csr")
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = n + m, matrix.shape[0]
@@ -138,11 +149,14 @@ class Core:
         highs.run()
         status, info = highs.getModelStatus(), highs.getInfo()
         if status in _NOTHING_BELOW:
-            return CoreAnswer(None, None, np.inf, True)
+            return _NONE
         finished = status == highspy.HighsModelStatus.kOptimal
         bound = base + scale * info.mip_dual_bound
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
             return CoreAnswer(None, None, bound, finished)
+        if base + scale * info.objective_function_value >= cutoff:
+            # HiGHS prunes by its objective bound, but may keep what it met before.
+            return CoreAnswer(None, None, np.inf if bound >= cutoff else bound, finished)
         column = np.array(highs.getSolution().col_value)
         selection = self.taken.copy()
         selection[free[column[:n] > 0.5]] = True

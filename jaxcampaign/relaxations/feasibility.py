@@ -1,4 +1,4 @@
-"""Relaxations that may have no solution: then their Farkas multipliers say so."""
+"""Relaxations that may have no solution: then their multipliers prove it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxcampaign.problems import Cuts, DisjointSlots, Multipliers, SlotProblem, lagrangian_bound
+from jaxcampaign.problems import (
+    Cuts,
+    DisjointSlots,
+    Multipliers,
+    SlotProblem,
+    lagrangian_bound,
+    refutation,
+)
+from jaxcampaign.relaxations.first_order.relaxation import FirstOrderRelaxation
 from jaxcampaign.relaxations.linear import LinearRelaxation, Relaxation, Relaxed
 from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 
@@ -15,7 +23,8 @@ from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 _STEPS, _FIRST_STEP = 80, 0.5
 # Beyond so many pairs the simplex method would drown in slightly violated inequalities: there the
 # worst come first, none below the last of these violations, and rounded demands gain nothing.
-_FEW_PAIRS = 20_000
+# Beyond many it has no vertex in good time, and a first-order method refutes far sooner.
+_FEW_PAIRS, _MANY_PAIRS = 20_000, 70_000
 _VIOLATIONS = (0.1, 1e-3)
 # Parts of a ray below this share of its largest are rounding.
 _NOISE = 1e-9
@@ -26,8 +35,8 @@ class Refuted:
     """The relaxation has no solution, so no selection meets every demand and limit.
 
     Attributes:
-      multipliers: the proof. Without costs nothing is to be paid, and still their bound is above 0
-        (Farkas, 1902), which `certify` recomputes.
+      multipliers: the proof, which `certify` recomputes: without costs nothing is to be paid, and
+        still their bound is above 0 (Farkas, 1902), or with costs it is above that of everything.
       statistics: rounds, cuts, seconds.
     """
 
@@ -104,20 +113,27 @@ def relax_or_refute(
 
     Args:
       problem: what is asked.
-      relaxation: how it is tightened; only a linear relaxation can refute.
+      relaxation: how it is tightened. On large problems a first-order method takes the place of
+        the simplex method of a linear relaxation.
       seconds: time limit; the tightest finished round is returned.
 
     Returns:
       What the rounds before gave, None if there was none; and the proof of infeasibility, None
       where there is none. Both are None if the first LP did not finish in time.
     """
-    if not isinstance(relaxation, LinearRelaxation):
-        return relaxation.solve(problem, seconds=seconds), None
+    n_pairs = problem.influence.n_pairs
+    if not isinstance(relaxation, LinearRelaxation) or n_pairs > _MANY_PAIRS:
+        linear = isinstance(relaxation, LinearRelaxation)
+        method = FirstOrderRelaxation() if linear else relaxation
+        relaxed = method.solve(problem, seconds=seconds)
+        if relaxed is not None and _refutes(problem, relaxed.multipliers):
+            return relaxed, Refuted(relaxed.multipliers, relaxed.statistics)
+        return relaxed, None
     began = time.monotonic()
     program = CutProgram(problem, problem.active_users)
     vertices: list[Vertex] = []
     stages = [relaxation]
-    if problem.influence.n_pairs > _FEW_PAIRS:
+    if n_pairs > _FEW_PAIRS:
         stages = [replace(relaxation, tolerance=least, rounding=False) for least in _VIOLATIONS]
     for stage in stages:
         vertices += stage.tighten(program, seconds=seconds - (time.monotonic() - began))
@@ -145,7 +161,7 @@ def relax_or_refute(
 
 def _refutes(problem: SlotProblem, multipliers: Multipliers) -> bool:
     try:
-        return lagrangian_bound(problem.without_cost(), multipliers) > 0
+        return max(refutation(problem, multipliers)) > 0
     except ValueError:  # a ray that cannot be evaluated
         return False
 

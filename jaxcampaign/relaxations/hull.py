@@ -15,14 +15,13 @@ import numpy as np
 
 from jaxcampaign.influence.matrix import Influence
 from jaxcampaign.problems import Cuts
-from jaxcampaign.problems.cuts import MOST_SLOPED, subset_table
+from jaxcampaign.problems.cuts import LOG_ZERO, MOST_SLOPED, subset_table
 
 # Points are moved off the faces of the cube, and apart, where facets would not be unique.
 _MARGIN = 2e-4
 _MOST_PIVOTS = 80
 # Columns times users in one block.
 _BLOCK = 1 << 21
-_LOG_ZERO = -800.0
 
 
 def violated_hull_cuts(
@@ -77,7 +76,7 @@ def _facets(p: np.ndarray, x: np.ndarray) -> np.ndarray:
     apart = 1e-5 * np.arange(m)
     x = np.clip(x, _MARGIN, 1 - _MARGIN - 1e-5 * m) + apart
     with np.errstate(divide="ignore"):
-        log_miss = np.maximum(np.log1p(-p), _LOG_ZERO)
+        log_miss = np.maximum(np.log1p(-p), LOG_ZERO)
     subsets = subset_table(m)
     # Columns: subsets with their share of one, then the slacks of x.
     columns = np.vstack(

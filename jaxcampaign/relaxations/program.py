@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, Multipliers, SlotProblem
+from jaxcampaign.relaxations.scaling import typical
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -63,7 +64,7 @@ def solve_program(
     import cvxpy as cp  # slow to import, so only where it is used
 
     # HiGHS' tolerances are absolute: costs are scaled to be about 1 each.
-    scale = _typical(np.concatenate([problem.item_cost, problem.user_value]))
+    scale = typical(np.concatenate([problem.item_cost, problem.user_value]))
     x = cp.Variable(problem.n_items, boolean=True) if integer else _unit(problem.n_items)
     y = _unit(len(users))
     demanded = np.flatnonzero(problem.demand > 0)
@@ -139,11 +140,6 @@ def _unit(n: int) -> cp.Variable:
 
 def _within(values: np.ndarray | None) -> np.ndarray | None:
     return None if values is None else np.clip(values, 0.0, 1.0)
-
-
-def _typical(numbers: np.ndarray) -> float:
-    positive = numbers[numbers > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
 
 
 def _spread(rows: cp.Constraint | None, index: np.ndarray, n: int, scale: float) -> np.ndarray:

@@ -6,9 +6,7 @@ import numpy as np
 
 from jaxcampaign.influence.matrix import Influence
 from jaxcampaign.problems import Cuts
-
-# log(1 - p) of a certain exposure: large enough that exp gives 0, small enough to subtract.
-_LOG_ZERO = -800.0
+from jaxcampaign.problems.cuts import LOG_ZERO
 
 
 def violated_prefix_cuts(
@@ -40,7 +38,7 @@ def violated_prefix_cuts(
     start, end = rows.indptr[:-1], rows.indptr[1:]
 
     with np.errstate(divide="ignore"):
-        log_miss = np.maximum(np.log1p(-prob), _LOG_ZERO)
+        log_miss = np.maximum(np.log1p(-prob), LOG_ZERO)
     covered = _prefix_sums(prob * x[slot])
     missed = _prefix_sums(log_miss)
     # One candidate per pair, the prefix that ends with it.

@@ -26,6 +26,7 @@ from jaxcampaign.problems import (
     RoundedRows,
     SlotProblem,
 )
+from jaxcampaign.relaxations.scaling import typical
 
 _NO_LIMIT = 2**31 - 1
 # Duals below this share of the largest are rounding.
@@ -350,12 +351,6 @@ def quiet_highs(**options: Any) -> highspy.Highs:
     for name, value in {"output_flag": False, "threads": 1, **options}.items():
         highs.setOptionValue(name, value)
     return highs
-
-
-def typical(numbers: np.ndarray) -> float:
-    """HiGHS' tolerances are absolute: prices are divided by this to be about 1 each."""
-    positive = numbers[numbers > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
 
 
 def _positive(number: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -99,6 +99,9 @@ def verdict(solution: Solution) -> str:
     c = solution.certificate
     if c.reasons:
         return "Infeasible: no plan can meet every demand"
+    if solution.status == "bicriteria":
+        least = percent(c.least_share, rounding=ROUND_FLOOR)
+        return f"Not met in full: every demand is met to {least} at least"
     if not c.feasible:
         return "Not met: this plan breaks a demand or a limit"
     if solution.status == "optimal":
@@ -190,6 +193,9 @@ def _all_met(solution: Solution) -> str:
 
 def _why_not(solution: Solution) -> str:
     c = solution.certificate
+    if solution.status == "bicriteria":
+        share = percent(solution.target, rounding=ROUND_FLOOR)
+        return f"Every demand is met to {share} at least, which is what the solver was asked for."
     asked = int((c.demand > 0).sum())
     beyond = len(unreachable(solution.problem)) if c.reasons else 0
     if beyond and asked == 1:
@@ -217,6 +223,8 @@ def _partial(solution: Solution, bought: str) -> list[str]:
         return [f"{bought}."]
     asked, lacking = int((c.demand > 0).sum()), int((c.shortfall > 0).sum())
     met = f"{asked - lacking:,} of {counted(asked, 'demand')} met"
+    if solution.status == "bicriteria":
+        return [f"{bought}, {met} in full."]
     return [f"The best partial answer found: {bought[0].lower()}{bought[1:]}, {met}."]
 
 

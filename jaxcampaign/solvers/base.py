@@ -47,6 +47,8 @@ class Finding:
       multipliers: proof of a bound, if the solver has one.
       solver_bound: bound of a branch and bound, if there is one.
       limit_hit: a limit of time or iterations ended the search.
+      target: the share of every demand that the search works towards; below 1 for a solver with
+        two criteria that was told to stop at its guarantee.
       statistics: counts and seconds.
     """
 
@@ -54,6 +56,7 @@ class Finding:
     multipliers: Proof | None = None
     solver_bound: float | None = None
     limit_hit: bool = False
+    target: float = 1.0
     statistics: dict[str, Any] = field(default_factory=dict)
 
 

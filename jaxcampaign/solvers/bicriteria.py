@@ -38,7 +38,7 @@ class BicriteriaGreedy:
       epsilon: loss of the guaranteed share, in (0, 1 - 1/e).
       repair: "demand" completes every product to its demand k_j, which is what a plan needs;
         "guarantee" stops at `(1 - 1/e) k_j`, as the paper does: such a plan is cheaper, and its
-        certificate rightly says that demands are not met.
+        certificate rightly says that demands are not met, and its status is "bicriteria".
       prune: afterwards drop slots that the repair's target does not need, the dearest first.
       continuous: finds the fractional selection.
       relaxation: proves the bound; by default the better of `prefix_bound` and what the continuous
@@ -121,7 +121,13 @@ class BicriteriaGreedy:
             "guarantee_met": least >= _COVERED - self.epsilon,
             "cost_ratio": _spent(coverage) / bound if bound > 0 else None,
         }
-        return Finding(coverage.selection, proof, limit_hit=clock.out, statistics=statistics)
+        return Finding(
+            coverage.selection,
+            proof,
+            limit_hit=clock.out,
+            target=target,
+            statistics=statistics,
+        )
 
     def _proof(
         self, problem: SlotProblem, relaxed: Relaxed | None, clock: Clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from jaxcampaign.problems import (
     Proof,
     SlotProblem,
     lagrangian_bound,
+    refutation,
     tightest,
 )
 from jaxcampaign.problems.lagrangian import Inequalities, Multipliers, priced_bound
@@ -26,13 +28,16 @@ from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.greedy import Greedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.neighbourhood import Neighbourhoods, below, finished
+from jaxcampaign.solvers.neighbourhood import Neighbourhoods, below
+from jaxcampaign.solvers.repair import finished
 
 _SECONDS = 60.0
 # Share of the time that the root may take.
 _ROOT_SHARE = 0.4
 # A node's point is rounded to a plan at this threshold.
 _THRESHOLD = 0.5
+# Vertices of the tree that wait to be rounded, at most.
+_MOST_SHOWN = 32
 # Seconds between looks at the tree where there is nothing else to do.
 _PAUSE = 0.2
 
@@ -82,6 +87,9 @@ class BranchAndCut:
         # Disjoint sets have roundings of their own, which also tell what is infeasible.
         first: Solver = self.rounding if disjoint else Greedy()
         start = first.search(problem, key=rounding_key, clock=_part(clock, _ROOT_SHARE))
+        proof = start.multipliers if disjoint else None
+        if proof is not None and max(refutation(problem, proof)) > 0:
+            return start
         program = CutProgram(problem, problem.active_users)
         vertices = self.relaxation.tighten(program, seconds=_ROOT_SHARE * clock.left)
         if not vertices or (program.infeasible and len(problem.rows)):
@@ -101,6 +109,8 @@ class BranchAndCut:
         if vertices[-1].value < board.cutoff and not clock.out:
             self._from_both_sides(tree, around, board, clock)
         proofs: list[Proof] = [root, tree.proof()]
+        if proof is not None:
+            proofs.append(proof)
         if problem.sense == "max":
             proofs.append(prefix_bound(problem, [board.best.selection])[1])
         counts = {
@@ -127,11 +137,15 @@ class BranchAndCut:
                 if self.branching:
                     done = pool.submit(tree.search, lambda: board.cutoff, clock.end, board.show)
                 while not clock.out and not (done is not None and done.done()):
-                    if (vertex := board.take_shown()) is not None:
+                    shown = board.take_shown()
+                    for vertex in shown:
+                        if clock.out:
+                            break
                         rounded = finished(tree.program.problem, vertex.x >= _THRESHOLD, clock)
                         board.offer(rounded)
                     if self.neighbourhoods:
-                        board.offer(around.step(board.best, clock))
+                        point = shown[-1].x if shown else None
+                        board.offer(around.step(board.best, clock, point))
                     elif done is None:
                         break
                     else:
@@ -155,7 +169,7 @@ class _Board:
     def __init__(self, best: Coverage, gap: float):
         self.best = best
         self._gap = gap
-        self._shown: Vertex | None = None
+        self._shown: deque[Vertex] = deque(maxlen=_MOST_SHOWN)
         self._stopped = False
 
     @property
@@ -171,13 +185,12 @@ class _Board:
             self.best = coverage
 
     def show(self, vertex: Vertex) -> None:
-        """The tree's last vertex, for rounding."""
-        self._shown = vertex
+        """A vertex of the tree, for rounding."""
+        self._shown.append(vertex)
 
-    def take_shown(self) -> Vertex | None:
-        """The last vertex, once."""
-        vertex, self._shown = self._shown, None
-        return vertex
+    def take_shown(self) -> list[Vertex]:
+        """The vertices since the last call, the latest last; very many are not kept."""
+        return [self._shown.popleft() for _ in range(len(self._shown))]
 
     def stop(self) -> None:
         """Let the tree search end with its next node."""

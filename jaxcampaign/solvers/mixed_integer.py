@@ -12,7 +12,7 @@ from jaxcampaign.relaxations.program import solve_program
 from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lp_rounding import LPRounding
-from jaxcampaign.solvers.repair import complete, fill, reverse_delete
+from jaxcampaign.solvers.repair import finished
 
 # How far the program may overstate a reach before it is corrected: HiGHS' own tolerance.
 _CLAIM_TOLERANCE = 1e-7
@@ -59,7 +59,7 @@ class MixedInteger:
             if answer.x is None or answer.reach is None:
                 break
             chosen = answer.x > 0.5
-            candidate = _made_feasible(problem, chosen, clock)
+            candidate = finished(problem, chosen, clock)
             if candidate.score < best.score:
                 best = candidate
             if best.score - bound <= self.gap * abs(best.score):
@@ -83,14 +83,3 @@ class MixedInteger:
             limit_hit=clock.out,
             statistics={"rounds": rounds, "cuts": len(cuts), **first.statistics},
         )
-
-
-def _made_feasible(problem: SlotProblem, chosen: np.ndarray, clock: Clock) -> Coverage:
-    if problem.sense == "max":
-        coverage = Coverage(problem)
-        fill(coverage, np.flatnonzero(chosen))
-        return coverage
-    coverage = Coverage(problem, chosen)
-    complete(coverage, problem.inverse_demand)
-    reverse_delete(coverage, clock)
-    return coverage

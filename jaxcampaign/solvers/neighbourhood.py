@@ -1,8 +1,9 @@
 """Large-neighbourhood search: a part of the plan is reopened and decided anew by branch and bound.
 
-Shaw (1998). A neighbourhood takes some chosen slots back, at random, by reduced cost, or because
-they serve the same products, and asks HiGHS for the best way to fill the gap from these and the
-slots with the least reduced cost.
+Shaw (1998). A neighbourhood takes some chosen slots back, at random, by reduced cost, because they
+serve the same products, or because a vertex of the relaxation has less of them (Danna, Rothberg, Le
+Pape, 2005), and asks HiGHS for the best way to fill the gap from these and the slots with the least
+reduced cost, or those of the vertex.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from jaxcampaign.problems import Cuts, SlotProblem
 from jaxcampaign.relaxations.core import Core
 from jaxcampaign.solvers.base import Clock
 from jaxcampaign.solvers.coverage import Coverage
-from jaxcampaign.solvers.repair import complete, fill, reverse_delete
+from jaxcampaign.solvers.repair import finished
 
-_KINDS = ("random", "price", "profile")
+_KINDS = ("random", "price", "profile", "vertex")
+# How much luck may add to a share in a vertex, and the least share that counts.
+_LUCK, _PRESENT = 0.3, 1e-6
 _FIRST_SIZE = 24
 _LEAST_SIZE = 5
 _CANDIDATES = 300
@@ -51,16 +54,32 @@ class Neighbourhoods:
         self._turn = 0
         self.tried = self.improved = 0
 
-    def step(self, best: Coverage, clock: Clock) -> Coverage:
-        """Search one neighbourhood of a plan; a better plan, or the same."""
+    def step(self, best: Coverage, clock: Clock, point: np.ndarray | None = None) -> Coverage:
+        """Search one neighbourhood of a plan; a better plan, or the same.
+
+        Args:
+          best: the plan.
+          clock: when to stop.
+          point: float64[S], the latest vertex of the relaxation, where there is a new one.
+        """
         kind = _KINDS[self._turn % len(_KINDS)]
         self._turn += 1
+        if kind == "vertex" and point is None:
+            kind = _KINDS[self._turn % len(_KINDS)]
+            self._turn += 1
         chosen = np.flatnonzero(best.selection)
         count = min(round(self._size[kind]), len(chosen))
-        removed = self._removed(kind, best, chosen, count)
+        price = self._price
+        if kind == "vertex" and point is not None:
+            share = point[chosen] + _LUCK * self._rng.random(len(chosen))
+            removed = chosen[np.argsort(share, kind="stable")[:count]]
+            # What the vertex has comes before whatever it could have had.
+            price = np.where(point > _PRESENT, -1.0 - point, price)
+        else:
+            removed = self._removed(kind, best, chosen, count)
         taken = best.selection.copy()
         taken[removed] = False
-        free = np.sort(np.concatenate([removed, self._candidates(best.selection)]))
+        free = np.sort(np.concatenate([removed, self._candidates(best.selection, price)]))
         began = time.monotonic()
         limit = Clock(min(clock.end, began + _SECONDS))
         self.tried += 1
@@ -91,10 +110,10 @@ class Neighbourhoods:
         draw = likeness + 0.2 * likeness.max() * rng.random(len(chosen))
         return chosen[np.argsort(-draw, kind="stable")[:count]]
 
-    def _candidates(self, selection: np.ndarray) -> np.ndarray:
-        """Slots with the least reduced cost, with some luck, among those not chosen."""
-        noise = 0.1 * self._typical * self._rng.random(len(self._price))
-        price = np.where(selection, np.inf, self._price + noise)
+    def _candidates(self, selection: np.ndarray, price: np.ndarray) -> np.ndarray:
+        """Slots with the least price, with some luck, among those not chosen."""
+        noise = 0.1 * self._typical * self._rng.random(len(price))
+        price = np.where(selection, np.inf, price + noise)
         count = min(_CANDIDATES, int((~selection).sum()))
         return np.argpartition(price, count - 1)[:count] if count else np.zeros(0, np.int64)
 
@@ -135,15 +154,3 @@ class Neighbourhoods:
 def below(score: float, share: float) -> float:
     """A score that is better by a share of itself; without a feasible plan anything is better."""
     return score - share * abs(score) if np.isfinite(score) else np.inf
-
-
-def finished(problem: SlotProblem, selection: np.ndarray, clock: Clock) -> Coverage:
-    """A selection made feasible, and without what it does not need."""
-    if problem.sense == "max":
-        coverage = Coverage(problem)
-        fill(coverage, np.flatnonzero(selection))
-        return coverage
-    coverage = Coverage(problem, selection)
-    complete(coverage, problem.inverse_demand)
-    reverse_delete(coverage, clock)
-    return coverage

@@ -21,6 +21,8 @@ from jaxcampaign.solvers.sequence import Sequences
 
 # Products up to which all orders are listed rather than drawn, if the samples suffice for that.
 _MOST_LISTED = 7
+# Errors are not asked for below this share of the cost of all slots: nobody draws so many samples.
+_LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class PermutationSampling:
         width = self.width or everything
         if everything == 0:
             return 1
-        share = everything / (self.epsilon * width)
+        share = everything / max(self.epsilon * width, everything * _LEAST_SHARE)
         return math.ceil(math.log(2 / self.delta) * share * share / 2)
 
     def _finished(

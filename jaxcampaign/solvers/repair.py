@@ -96,6 +96,18 @@ def fill(coverage: Coverage, order: np.ndarray) -> None:
     coverage.refresh()
 
 
+def finished(problem: SlotProblem, selection: np.ndarray, clock: Clock) -> Coverage:
+    """A selection made feasible, and without what it does not need."""
+    if problem.sense == "max":
+        coverage = Coverage(problem)
+        fill(coverage, np.flatnonzero(selection))
+        return coverage
+    coverage = Coverage(problem, selection)
+    complete(coverage, problem.inverse_demand)
+    reverse_delete(coverage, clock)
+    return coverage
+
+
 def _allowed(problem: SlotProblem, selection: np.ndarray) -> np.ndarray:
     """Items that no upper limit keeps out of a selection, bool[N]."""
     rows, allowed = problem.rows, np.ones(problem.n_items, bool)

@@ -18,6 +18,7 @@ _ADVICE = {
     "optimal": "proven optimal",
     "feasible": "feasible, with a proven bound",
     "limit": "feasible; a limit was hit: more time may close the gap",
+    "bicriteria": "every demand is met to the share that was asked of the solver, not in full",
     "unsolved": "the search ended without a feasible selection: more time may find one",
     "infeasible": "no selection meets every demand: this is the best partial answer",
 }
@@ -26,7 +27,7 @@ _ADVICE = {
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["problem", "selection", "certificate", "multipliers"],
-    meta_fields=["status", "solver", "statistics"],
+    meta_fields=["status", "solver", "target", "statistics"],
 )
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
@@ -38,8 +39,12 @@ class Solution:
       certificate: what is true of the selection.
       multipliers: the proof of the bound; None for the trivial one.
       status: "optimal", "feasible", "limit" (feasible, but a limit was hit), "infeasible" (proven,
-        the certificate says why) or "unsolved" (the search ended without a feasible selection).
+        the certificate says why), "bicriteria" (not feasible, but every demand is met to the share
+        that the solver was told to stop at) or "unsolved" (the search ended without a feasible
+        selection).
       solver: the solver that was used, as text.
+      target: the share of every demand that the solver worked towards, 1 for all but those with
+        two criteria.
       statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
     """
 
@@ -50,6 +55,7 @@ class Solution:
     status: str
     solver: str
     statistics: dict[str, Any] = field(default_factory=dict)
+    target: float = 1.0
 
     def table(self) -> pd.DataFrame:
         """One row per chosen slot: slot_id, board_id, start_min, end_min, cost, influence.

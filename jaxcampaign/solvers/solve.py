@@ -16,7 +16,7 @@ from jaxcampaign.certificate import (
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import DisjointSlots, SlotProblem
 from jaxcampaign.relaxations import FirstOrderRelaxation
-from jaxcampaign.solvers.base import Clock, Solver
+from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.greedy import Greedy
@@ -81,8 +81,9 @@ def solve(
         selection=found.selection,
         certificate=certificate,
         multipliers=None if reasons else found.multipliers,
-        status=_status(certificate, found.limit_hit),
+        status=_status(certificate, found),
         solver=repr(solver),
+        target=found.target,
         statistics=statistics,
     )
 
@@ -110,9 +111,11 @@ def _within_reach(problem: SlotProblem) -> SlotProblem:
     return problem.with_demand(np.minimum(problem.demand, everything))
 
 
-def _status(certificate: Certificate, limit_hit: bool) -> str:
+def _status(certificate: Certificate, found: Finding) -> str:
     if not certificate.feasible:
-        return "infeasible" if certificate.reasons else "unsolved"
+        if certificate.reasons:
+            return "infeasible"
+        return "bicriteria" if found.target < 1 and certificate.meets(found.target) else "unsolved"
     if certificate.gap is not None and certificate.gap <= OPTIMALITY_GAP:
         return "optimal"
-    return "limit" if limit_hit else "feasible"
+    return "limit" if found.limit_hit else "feasible"

@@ -11,20 +11,21 @@ import numpy as np
 
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations.deepest import deepest_cuts
-from jaxcampaign.relaxations.hull import violated_hull_cuts
-from jaxcampaign.relaxations.linear import Relaxed
-from jaxcampaign.relaxations.polish import polished
-from jaxcampaign.relaxations.prefix import prefix_bound
-from jaxcampaign.relaxations.primal_dual import Point, advance, norms, start
-from jaxcampaign.relaxations.saddle import (
+from jaxcampaign.relaxations.first_order.deepest import deepest_cuts
+from jaxcampaign.relaxations.first_order.polish import polished
+from jaxcampaign.relaxations.first_order.primal_dual import Point, advance, norms, start
+from jaxcampaign.relaxations.first_order.saddle import (
     Dual,
     Primal,
     Room,
     build_frame,
     build_saddle,
 )
-from jaxcampaign.relaxations.terms import Terms
+from jaxcampaign.relaxations.first_order.terms import Terms
+from jaxcampaign.relaxations.hull import violated_hull_cuts
+from jaxcampaign.relaxations.linear import Relaxed
+from jaxcampaign.relaxations.prefix import prefix_bound
+from jaxcampaign.relaxations.scaling import typical
 
 _STEPS = 40  # between two checks
 _FEWEST_STEPS = 400  # before progress is judged
@@ -32,6 +33,10 @@ _FEWEST_STEPS = 400  # before progress is judged
 _ROUND_SHARE = 0.2
 # Violations are worth a cut from this on, over the steps so far: a point is not more exact.
 _ACCURACY = 0.3
+# Share of the cost of everything by which a bound in float32 must exceed it to be believed.
+_UNBOUNDED = 1e-3
+# Facets are looked for once prefixes add fewer inequalities than this share of those at hand.
+_FEW_PREFIXES = 0.2
 # Rounds that an inequality without a price stays.
 _PATIENCE = 1
 # Inequalities of one user that a round adds, in either order of its slots.
@@ -52,7 +57,8 @@ class FirstOrderRelaxation:
     The program is that of `LinearRelaxation` with its inequalities of users: those of Nemhauser and
     Wolsey (1981) over prefixes, and facets of hulls. A step costs two sparse products in float32 on
     the device; a round starts where the last one stood. The best prices met on the way prove the
-    bound, in float64, whenever the method stops.
+    bound, in float64, whenever the method stops. Where the program has no solution the bound grows
+    beyond what everything costs, and its multipliers prove that too.
 
     Args:
       min_progress: stop when half of all steps raised the bound by less than this share of it.
@@ -91,7 +97,7 @@ class FirstOrderRelaxation:
                 wanted = min(wanted, self.max_steps - before)
                 run.advance(wanted, end - time.monotonic())
                 bar.update(run.steps - before)
-                if run.steps - before < wanted:  # out of time
+                if run.steps - before < wanted or run.unbounded:  # out of time, or refuted
                     break
                 stalled = run.steps >= _FEWEST_STEPS and (
                     run.progress_of_last_half() < self.min_progress
@@ -124,7 +130,7 @@ class _Run:
     def __init__(self, problem: SlotProblem, cuts: Cuts, hull: bool):
         self.problem, self.terms = problem, Terms.of(problem.influence, cuts)
         self._hull = hull
-        self._scale = _typical(np.concatenate([problem.item_cost, problem.user_value]))
+        self._scale = typical(np.concatenate([problem.item_cost, problem.user_value]))
         self._frame = build_frame(problem, self._scale)
         self._idle = np.zeros(len(cuts), int)
         self._room = Room.first(problem.influence.n_pairs).fitting(self.terms)
@@ -162,6 +168,13 @@ class _Run:
             self.steps += checks * size
             self._history.append((self.steps, bound))
         self.points.append(np.asarray(self._state.image.primal.x, np.float64))
+
+    @property
+    def unbounded(self) -> bool:
+        """The bound is clearly above what any selection can cost, so there is none."""
+        if self.problem.sense != "min":
+            return False
+        return self._scale * self._history[-1][1] > (1 + _UNBOUNDED) * self.problem.cost_of_all
 
     def progress_of_last_half(self) -> float:
         """By what share of itself the last half of all steps moved the bound."""
@@ -216,7 +229,7 @@ class _Run:
         found = dataclasses.replace(found, slot=chosen[found.slot].astype(np.int32))
         found = _worst(found, violation, most_cuts, most_members - len(old.slot))
         room = most_cuts - len(found)
-        if not self._hull or room <= 0:
+        if not self._hull or room <= 0 or len(found) > _FEW_PREFIXES * len(old):
             return found
         # Facets take a small program each: only for users whose reach is priced highest.
         price = self._total(self._state.best, self.problem.active_users)
@@ -282,8 +295,3 @@ def _worst(found: Cuts, violation: np.ndarray, cuts: int, members: int) -> Cuts:
 
 def _device(values: np.ndarray) -> jax.Array:
     return jax.device_put(np.asarray(values, np.float32))
-
-
-def _typical(numbers: np.ndarray) -> float:
-    positive = numbers[numbers > 0]
-    return float(np.median(positive)) if len(positive) else 1.0

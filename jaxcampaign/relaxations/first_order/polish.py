@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, Multipliers, SlotProblem
-from jaxcampaign.relaxations.saddle import Dual
-from jaxcampaign.relaxations.terms import Terms
+from jaxcampaign.relaxations.first_order.saddle import Dual
+from jaxcampaign.relaxations.first_order.terms import Terms
 
 
 def polished(problem: SlotProblem, terms: Terms, dual: Dual, scale: float) -> Multipliers:

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import SetFunction
-from jaxcampaign.relaxations.differences import Differences, differences
+from jaxcampaign.relaxations.extension.differences import Differences, differences
 
 # Numbers that a batch of samples may take, and samples beyond which larger batches gain nothing.
 _MOST_NUMBERS = 1 << 24

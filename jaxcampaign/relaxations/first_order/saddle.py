@@ -25,7 +25,7 @@ from jaxcampaign.influence.kernels import matvec
 from jaxcampaign.influence.layout import Layout, build_layout, choose_formulation
 from jaxcampaign.influence.pieces import padded_size
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, SlotProblem
-from jaxcampaign.relaxations.terms import Terms
+from jaxcampaign.relaxations.first_order.terms import Terms
 
 # Up to so many entries a CPU is faster at one pass over triplets than at chunks.
 _FEW_ENTRIES = 30_000
@@ -34,8 +34,10 @@ _LARGEST_FULL = 1 << 22
 _LEAST_FULL = 0.05
 # Room for inequalities at first: at least so many, one for so many pairs, and entries for each.
 _LEAST_CUTS, _PAIRS_PER_CUT, _ENTRIES_PER_CUT = 1024, 512, 4
+# Of few pairs a larger share: there compiling again costs more than steps with room to spare.
+_FEW_PAIRS_PER_CUT, _MANY_CUTS = 16, 8192
 # Room that is made for more, as a factor, where there is too little.
-_AHEAD = 1.5
+_AHEAD = 3.0
 # Weight of a demand in the step sizes beside the inequalities of users; measured.
 _DEMAND_WEIGHT = 0.3
 # Right-hand side of a padded inequality: y is never above it.
@@ -215,7 +217,9 @@ class Room(NamedTuple):
     @classmethod
     def first(cls, n_pairs: int) -> Room:
         """Room to start with: little beside the pairs."""
-        cuts = 1 << (max(_LEAST_CUTS, n_pairs // _PAIRS_PER_CUT) - 1).bit_length()
+        small = min(n_pairs // _FEW_PAIRS_PER_CUT, _MANY_CUTS)
+        cuts = max(_LEAST_CUTS, small, n_pairs // _PAIRS_PER_CUT)
+        cuts = 1 << (cuts - 1).bit_length()
         return cls(cuts, _ENTRIES_PER_CUT * cuts)
 
     def fitting(self, terms: Terms) -> Room:

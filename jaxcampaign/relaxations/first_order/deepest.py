@@ -6,9 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from jaxcampaign.problems import Cuts
+from jaxcampaign.problems.cuts import LOG_ZERO
 
-# log(1 - p) of a certain exposure: large enough that exp gives 0, small enough to subtract.
-_LOG_ZERO = -800.0
 # Violations of the same set, from two orders, differ by rounding only.
 _SAME = 1e-10
 
@@ -64,7 +63,7 @@ def _limits(
     """Right-hand side of the prefix that ends with each pair; pairs sorted within their row."""
     start, end = by_user.indptr[:-1], by_user.indptr[1:]
     with np.errstate(divide="ignore"):
-        log_miss = np.maximum(np.log1p(-prob), _LOG_ZERO)
+        log_miss = np.maximum(np.log1p(-prob), LOG_ZERO)
     covered, missed = _sums(prob * x), _sums(log_miss)
     rest = np.exp(missed[1:] - missed[start][row])
     return 1 - rest * (1 - (covered[end][row] - covered[1:]))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxcampaign.relaxations.saddle import Dual, Primal, Saddle
+from jaxcampaign.relaxations.first_order.saddle import Dual, Primal, Saddle
 
 _SAFE = 0.998  # share of the largest step that converges
 # Restart when the residual has fallen to the first share since the last restart; or to the second

@@ -1,0 +1,1 @@
+"""The multilinear extension: closed form, estimates, and the continuous greedy on it."""
