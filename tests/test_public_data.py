@@ -27,10 +27,10 @@ def _no_report(monkeypatch):
     monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
 
 
-def plan(tables, folder: Path, *flags: str) -> dict:
+def plan(tables, folder: Path, *flags: str, code: int = 0) -> dict:
     """Plan by the command line; certificate.json of the plan, which must be verified."""
     arguments = instances.write_instance(tables, folder / "inputs")
-    assert main(["billboards", *arguments, *flags, "--out", str(folder / "plan")]) == 0
+    assert main(["billboards", *arguments, *flags, "--out", str(folder / "plan")]) == code
     assert main(["verify", str(folder / "plan")]) == 0
     return json.loads((folder / "plan" / "certificate.json").read_text())
 
@@ -51,7 +51,7 @@ def recomputed(tables, folder: Path) -> tuple[float, np.ndarray]:
 )
 def test_a_city_is_planned_as_well_as_promised(tmp_path, name, cost, bound):
     tables = instances.published(DATA, name)
-    found = plan(tables, tmp_path)
+    found = plan(tables, tmp_path, "--time-limit", "20", code=4)
     assert found["feasible"]
     assert found["cost"] <= cost
     assert bound <= found["rechecked_bound"] <= found["bound"] <= found["cost"]
