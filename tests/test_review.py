@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from rows import random_features
 
-from jaxcampaign.effectiveness import Prediction, metrics
+from jaxcampaign.effectiveness import Prediction
+from jaxcampaign.effectiveness.assessment import metrics
 from jaxcampaign.effectiveness.assessment.reviews import permutation_importance, review
 from jaxcampaign.errors import InputError
 
