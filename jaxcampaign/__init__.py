@@ -14,7 +14,10 @@ _ROOMS = {
     "errors": ["DeviceError", "InputError", "MemoryLimitError"],
     "tables": [
         "City",
+        "Database",
+        "SyntheticCampaign",
         "audiences_from_categories",
+        "open_database",
         "read_audiences",
         "read_billboards",
         "read_checkins",
@@ -23,6 +26,7 @@ _ROOMS = {
         "read_pairs",
         "read_slots",
         "read_table",
+        "synth_campaign",
         "synth_city",
         "synth_pairs",
         "write_table",
@@ -37,6 +41,17 @@ _ROOMS = {
         "experiment_demands",
         "influence_proportional_cost",
         "supply",
+    ],
+    "effectiveness": [
+        "Effectiveness",
+        "EffectivenessModel",
+        "FittedModel",
+        "Hybrid",
+        "LightGBM",
+        "TowerNetwork",
+        "build_features",
+        "enumerate_options",
+        "time_splits",
     ],
     "problems": [
         "BranchedMultipliers",
@@ -91,6 +106,17 @@ __all__ = ["__version__", *_ROOM_OF]
 
 if TYPE_CHECKING:
     from jaxcampaign.certificate import Certificate, certify
+    from jaxcampaign.effectiveness import (
+        Effectiveness,
+        EffectivenessModel,
+        FittedModel,
+        Hybrid,
+        LightGBM,
+        TowerNetwork,
+        build_features,
+        enumerate_options,
+        time_splits,
+    )
     from jaxcampaign.errors import DeviceError, InputError, MemoryLimitError
     from jaxcampaign.influence import (
         Clip,
@@ -150,7 +176,10 @@ if TYPE_CHECKING:
     )
     from jaxcampaign.tables import (
         City,
+        Database,
+        SyntheticCampaign,
         audiences_from_categories,
+        open_database,
         read_audiences,
         read_billboards,
         read_checkins,
@@ -159,6 +188,7 @@ if TYPE_CHECKING:
         read_pairs,
         read_slots,
         read_table,
+        synth_campaign,
         synth_city,
         synth_pairs,
         write_table,

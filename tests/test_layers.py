@@ -14,7 +14,7 @@ PACKAGE = Path(jaxcampaign.__file__).parent
 LAYERS = [
     {"errors", "progress"},
     {"tables"},
-    {"influence"},
+    {"influence", "effectiveness"},
     {"problems"},
     {"relaxations", "certificate"},
     {"solvers", "plans"},
@@ -26,9 +26,20 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ABOVE = {"__init__", "__main__"}
 # Who may import what is heavy or would start a device, by top-level module.
 ONLY_IN = {
-    "jax": {"influence", "problems", "certificate", "relaxations", "solvers", "cli"},
+    "jax": {
+        "influence",
+        "effectiveness",
+        "problems",
+        "certificate",
+        "relaxations",
+        "solvers",
+        "cli",
+    },
     "cvxpy": {"relaxations"},
-    "matplotlib": {"report"},
+    "flax": {"effectiveness"},
+    "optax": {"effectiveness"},
+    "lightgbm": {"effectiveness"},
+    "matplotlib": {"report", "effectiveness"},
     "pandera": {"tables"},
     "duckdb": {"tables"},
     "tyro": {"cli"},

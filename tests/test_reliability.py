@@ -204,7 +204,7 @@ def test_case_17_ids_come_back_unchanged(desk, suffix):
 
 @pytest.mark.usefixtures("no_solver")
 def test_case_19_memory_above_the_limit_is_refused_with_the_estimate(desk, monkeypatch):
-    monkeypatch.setattr("jaxcampaign.influence.exposure.available_memory_bytes", lambda: 100)
+    monkeypatch.setattr("jaxcampaign.tables.memory.available_memory_bytes", lambda: 100)
     desk.lay_out(RAW)
     message = desk.refused()
     says(message, "would take", "GB and the limit is 1e-07 GB", "lower radius_m")

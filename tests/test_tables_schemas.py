@@ -11,6 +11,8 @@ import pytest
 from jaxcampaign.errors import InputError
 from jaxcampaign.tables import SCHEMAS, validate
 
+KINDS = ["checkins", "billboards", "slots", "pairs", "audiences", "demands"]
+
 
 def _good(kind: str) -> pd.DataFrame:
     return {
@@ -71,7 +73,7 @@ def _refused(kind: str, frame: pd.DataFrame, **options) -> InputError:
     return error
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_sound_tables_pass_and_come_out_canonical(kind):
     frame = _good(kind)
     before = frame.copy(deep=True)
@@ -94,7 +96,7 @@ def test_the_argument_is_never_changed():
     pd.testing.assert_frame_equal(frame, before)
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_case_31_empty_is_refused_and_a_single_row_is_fine(kind):
     assert "no rows" in str(_refused(kind, _good(kind).iloc[:0]))
     assert len(validate(kind, _good(kind).iloc[[1]])) == 1

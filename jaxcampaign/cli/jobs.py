@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign import __version__
-from jaxcampaign.cli.options import Billboards, Demo, Synth
+from jaxcampaign.cli.options import Billboards, Demo, Synth, SynthCampaign, SynthCity
 from jaxcampaign.cli.options import Verify as VerifyOptions
+from jaxcampaign.effectiveness import enumerate_options
 from jaxcampaign.errors import DeviceError, InputError
 from jaxcampaign.influence import build_influence, experiment_demands
 from jaxcampaign.plans import load_billboards, verify_plan, write_plan
@@ -40,7 +42,7 @@ from jaxcampaign.solvers import (
     TopK,
     solve,
 )
-from jaxcampaign.tables import synth_city, write_table
+from jaxcampaign.tables import synth_campaign, synth_city, write_table
 
 _STATUS_CODE = {
     "optimal": 0,
@@ -122,7 +124,7 @@ def run_demo(options: Demo) -> int:
     _check_folder(options.out)
     _use_device(options.device)
     tables = options.out / "inputs"
-    city = Synth(world="city", out=tables, seed=options.seed)
+    city = SynthCity(out=tables, seed=options.seed)
     with _stage("make a synthetic city", {}, ""):
         _write_city(city)
     code = run_billboards(
@@ -148,12 +150,13 @@ def run_demo(options: Demo) -> int:
 
 
 def run_synth(options: Synth) -> int:
-    """Write the tables of a synthetic city."""
-    _check_seed(options.seed)
-    _check_folder(options.out)
-    counts = _write_city(options)
+    """Write the tables of a synthetic world."""
+    world = options.world
+    _check_seed(world.seed)
+    _check_folder(world.out)
+    counts = _write_city(world) if isinstance(world, SynthCity) else _write_campaign(world)
     for name, rows in counts.items():
-        print(f"{options.out / f'{name}.{options.format}'}: {rows:,} rows")
+        print(f"{world.out / f'{name}.{world.format}'}: {rows:,} rows")
     return 0
 
 
@@ -170,7 +173,7 @@ def run_verify(options: VerifyOptions) -> int:
     return 1 if failed else 0
 
 
-def _write_city(options: Synth) -> dict[str, int]:
+def _write_city(options: SynthCity) -> dict[str, int]:
     city = synth_city(
         n_users=options.n_users,
         n_boards=options.n_boards,
@@ -196,6 +199,22 @@ def _write_city(options: Synth) -> dict[str, int]:
     demands = pd.DataFrame({"product_id": products, "demand": demand}).astype({"product_id": "str"})
     tables = city._asdict() | {"demands": demands}
     options.out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_table(table, options.out / f"{name}.{options.format}")
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _write_campaign(options: SynthCampaign) -> dict[str, int]:
+    sizes = {f.name: getattr(options, f.name) for f in fields(options)}
+    del sizes["out"], sizes["format"]
+    campaign = synth_campaign(**sizes)
+    choices = enumerate_options(campaign.database(), as_of=campaign.as_of)
+    truth = pd.concat([choices, campaign.truth.of(choices, campaign.as_of)], axis=1)
+    tables = campaign.tables | {
+        "truth/history": campaign.truth.history,
+        "truth/options": truth.assign(planned_at=campaign.as_of),
+    }
+    (options.out / "truth").mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_table(table, options.out / f"{name}.{options.format}")
     return {name: len(table) for name, table in tables.items()}

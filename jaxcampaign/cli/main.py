@@ -51,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parsed(args: list[str]) -> Any:
-    style = (tyro.conf.FlagCreatePairsOff,)  # --json alone, no --no-json beside it
+    style = (
+        tyro.conf.FlagCreatePairsOff,  # --json alone, no --no-json beside it
+        tyro.conf.OmitArgPrefixes,  # `synth city --seed`, not `--world.seed`
+        tyro.conf.OmitSubcommandPrefixes,
+    )
     config = with_config(args) if args[:1] == ["billboards"] else {}
     if not config:
         return tyro.cli(

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -74,11 +74,10 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class Synth:
-    """Write a seeded synthetic world: tables checkins, billboards, audiences and demands of a city.
+class SynthCity:
+    """Write a seeded synthetic city: tables checkins, billboards, audiences and demands.
 
     Attributes:
-      world: Which world.
       out: Folder that receives the tables.
       n_users: People.
       n_boards: Billboards.
@@ -92,7 +91,6 @@ class Synth:
       format: File format.
     """
 
-    world: tyro.conf.Positional[Literal["city"]]
     out: Path
     n_users: int = 2_000
     n_boards: int = 200
@@ -104,6 +102,54 @@ class Synth:
     slot_minutes: int = 60
     seed: int = 0
     format: Literal["csv", "parquet"] = "parquet"
+
+
+@dataclass(frozen=True)
+class SynthCampaign:
+    """Write a seeded synthetic influencer campaign and, in the folder truth, what is true of it.
+
+    The truth: mean, deviation and parts of every post of history and of every option that can be
+    planned at the cut-off, planned_at.
+
+    Attributes:
+      out: Folder that receives the tables.
+      n_influencers: Influencers.
+      n_events: Past events.
+      n_future_events: Events to be planned.
+      n_history: Rows of history.
+      days: Length of the past.
+      cold: Share of influencers without history.
+      non_additive: Share of the variance that is not additive over the three sources.
+      drift: Change of a content type's appeal per year.
+      seed: Seed of the campaign.
+      format: File format.
+    """
+
+    out: Path
+    n_influencers: int = 400
+    n_events: int = 150
+    n_future_events: int = 12
+    n_history: int = 20_000
+    days: int = 730
+    cold: float = 0.1
+    non_additive: float = 0.0
+    drift: float = 0.1
+    seed: int = 0
+    format: Literal["csv", "parquet"] = "parquet"
+
+
+@dataclass(frozen=True)
+class Synth:
+    """Write the tables of a seeded synthetic world.
+
+    Attributes:
+      world: Which world.
+    """
+
+    world: (
+        Annotated[SynthCity, tyro.conf.subcommand("city")]
+        | Annotated[SynthCampaign, tyro.conf.subcommand("campaign")]
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ NumPy releases the interpreter lock, so blocks of points run in threads.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxcampaign.errors import InputError, MemoryLimitError
 from jaxcampaign.influence.geodesy import CapGrid, Places, checked_places, run_starts
+from jaxcampaign.tables.memory import memory_limit_bytes
 
 _DAY_MIN = 1440
 _MINUTE_US = 60_000_000
@@ -88,7 +88,7 @@ def find_exposures(
     points = checked_places("checkins", lat, lon)
     boards = checked_places("billboards", board_lat, board_lon)
     _check_radius(radius_m)
-    return _search(points, boards, radius_m, _memory_limit(memory_limit_gb))
+    return _search(points, boards, radius_m, memory_limit_bytes(memory_limit_gb))
 
 
 def estimate_exposure_bytes(
@@ -153,7 +153,7 @@ def count_exposures(
     points = checked_places("checkins", checkins["lat"], checkins["lon"])
     boards = checked_places("billboards", billboards["lat"], billboards["lon"])
     _check_radius(radius_m)
-    limit = _memory_limit(memory_limit_gb)
+    limit = memory_limit_bytes(memory_limit_gb)
     point, board = _search(points, boards, radius_m, limit)
 
     per_day = -(-_DAY_MIN // window_min)
@@ -184,20 +184,6 @@ def count_exposures(
         user=user.astype(np.int32),
         hits=np.diff(first, append=key.size).astype(np.int32),
     )
-
-
-def available_memory_bytes() -> int | None:
-    """Memory that can be allocated without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            facts = dict(line.split(":", 1) for line in lines)
-        return int(facts["MemAvailable"].split()[0]) * 1024  # SC_AVPHYS_PAGES omits the file cache
-    except (OSError, KeyError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _search(
@@ -308,20 +294,6 @@ def _time_zones(billboards: pd.DataFrame, clock: str) -> tuple[NDArray, pd.Index
         )
     code, names = pd.factorize(billboards["time_zone"])
     return code, pd.Index(names)
-
-
-def _memory_limit(memory_limit_gb: float | None) -> float:
-    if memory_limit_gb is None:
-        available = available_memory_bytes()
-        return math.inf if available is None else float(available)
-    if not memory_limit_gb > 0:
-        raise InputError(
-            "not an amount of memory",
-            table="memory_limit_gb",
-            value=memory_limit_gb,
-            remedy="give gigabytes above 0, or None for the machine's free memory",
-        )
-    return memory_limit_gb * 1e9
 
 
 def _refuse_above(limit_bytes: float, candidates: int, radius_m: float) -> None:

@@ -1,5 +1,7 @@
 """Tables in and out: schemas, files, and seeded synthetic worlds."""
 
+from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS
+from jaxcampaign.tables.database import Database, DatabaseSource, open_database
 from jaxcampaign.tables.files import replacing
 from jaxcampaign.tables.foursquare import audiences_from_categories, read_foursquare
 from jaxcampaign.tables.overlap import check_overlap
@@ -17,15 +19,21 @@ from jaxcampaign.tables.sources import (
     write_table,
 )
 from jaxcampaign.tables.synthetic import City, synth_city
+from jaxcampaign.tables.synthetic_campaign import SyntheticCampaign, synth_campaign
 
 __all__ = [
+    "CAMPAIGN_SCHEMAS",
     "SCHEMAS",
     "City",
+    "Database",
+    "DatabaseSource",
     "PairArrays",
     "Pairs",
     "Source",
+    "SyntheticCampaign",
     "audiences_from_categories",
     "check_overlap",
+    "open_database",
     "read_audiences",
     "read_billboards",
     "read_checkins",
@@ -35,6 +43,7 @@ __all__ = [
     "read_slots",
     "read_table",
     "replacing",
+    "synth_campaign",
     "synth_city",
     "synth_pair_arrays",
     "synth_pairs",

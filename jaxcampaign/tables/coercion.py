@@ -29,7 +29,14 @@ _WHOLE = r"-?(0|[1-9]\d*)"
 _NUMBER = r"-?((0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?|inf)"
 
 
-def coerce(values: pd.Series, dtype: Any, *, table: str, time_zone: str | None = None) -> pd.Series:
+def coerce(
+    values: pd.Series,
+    dtype: Any,
+    *,
+    table: str,
+    time_zone: str | None = None,
+    nullable: bool = False,
+) -> pd.Series:
     """One column in a canonical dtype.
 
     Args:
@@ -37,6 +44,7 @@ def coerce(values: pd.Series, dtype: Any, *, table: str, time_zone: str | None =
       dtype: `TEXT`, `FLOAT`, `INTEGER` or `TIME`.
       table: name of the table, for errors.
       time_zone: zone of naive times; UTC when None.
+      nullable: missing values are allowed and stay missing.
 
     Raises:
       InputError: missing values, or values with no exact canonical form; all rows are named.
@@ -44,6 +52,8 @@ def coerce(values: pd.Series, dtype: Any, *, table: str, time_zone: str | None =
     if isinstance(values.dtype, pd.ArrowDtype):
         values = pd.Series(pa.array(values).to_pandas(), name=values.name)
     missing = values.isna().to_numpy()
+    if missing.any() and nullable:
+        return _beside_gaps(values, missing, dtype, table, time_zone)
     if missing.any():  # first, because gaps turn integers into floats
         _refuse(values, missing, "a value is missing (empty, null or NaN)", table, "fill or drop")
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -51,6 +61,27 @@ def coerce(values: pd.Series, dtype: Any, *, table: str, time_zone: str | None =
     if dtype == TIME:
         return _to_time(values, table, time_zone)
     return _CONVERTERS[dtype](values, table)
+
+
+def _beside_gaps(
+    values: pd.Series, missing: np.ndarray, dtype: Any, table: str, time_zone: str | None
+) -> pd.Series:
+    rows = np.flatnonzero(~missing)
+    whole = pd.Series([None] * len(values), index=values.index, name=values.name, dtype=dtype)
+    if not len(rows):
+        return whole
+    try:
+        whole.iloc[rows] = coerce(values.iloc[rows], dtype, table=table, time_zone=time_zone).array
+    except InputError as error:
+        raise InputError(
+            error.problem,
+            table=error.table,
+            column=error.column,
+            rows=rows[error.rows].tolist(),
+            value=error.value,
+            remedy=error.remedy,
+        ) from None
+    return whole
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -12,6 +12,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaError, SchemaErrorReason
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS, check_measures
 from jaxcampaign.tables.coercion import (
     FLOAT,
     INTEGER,
@@ -21,19 +22,10 @@ from jaxcampaign.tables.coercion import (
     closest,
     coerce,
 )
+from jaxcampaign.tables.rules import DUPLICATE, NOT_NEGATIVE, ONE_PER_KEY, column, frame_rule, rule
 
-
-def _rule(test: Any, problem: str, remedy: str) -> pa.Check:
-    return pa.Check(test, title=problem, description=remedy)
-
-
-def _column(dtype: Any, *rules: pa.Check, unique: bool = False, required: bool = True) -> pa.Column:
-    return pa.Column(dtype, checks=list(rules), unique=unique, required=required)
-
-
-_NOT_NEGATIVE = _rule(lambda x: x >= 0, "a value is negative", "give 0 or more")
-_POSITIVE = _rule(lambda x: x > 0, "a value is not above 0", "give the panel's area")
-_CHANCE = _rule(
+_POSITIVE = rule(lambda x: x > 0, "a value is not above 0", "give the panel's area")
+_CHANCE = rule(
     lambda x: (x >= 0) & (x <= 1),
     "a probability is outside [0, 1]",
     "mend the negative ones; where values are relative strengths, read the pairs with clip=True",
@@ -42,11 +34,12 @@ _DEGREES_HINT = (
     "give WGS84 degrees: reproject planar coordinates to EPSG:4326, and exchange lat and lon if "
     "they are swapped"
 )
-_LATITUDE = _rule(lambda x: x.abs() <= 90, "a latitude is outside [-90, 90] degrees", _DEGREES_HINT)
-_LONGITUDE = _rule(
+_LATITUDE = rule(lambda x: x.abs() <= 90, "a latitude is outside [-90, 90] degrees", _DEGREES_HINT)
+_LONGITUDE = rule(
     lambda x: x.abs() <= 180, "a longitude is outside [-180, 180] degrees", _DEGREES_HINT
 )
-_WINDOW = _rule(
+_WINDOW = frame_rule(
+    ["start_min", "end_min"],
     lambda slots: (
         (slots["start_min"] >= 0)
         & (slots["start_min"] < slots["end_min"])
@@ -59,49 +52,50 @@ _WINDOW = _rule(
 SCHEMAS: dict[str, pa.DataFrameSchema] = {
     "checkins": pa.DataFrameSchema(
         {
-            "user_id": _column(TEXT),
-            "time": _column(TIME),
-            "lat": _column(FLOAT, _LATITUDE),
-            "lon": _column(FLOAT, _LONGITUDE),
+            "user_id": column(TEXT),
+            "time": column(TIME),
+            "lat": column(FLOAT, _LATITUDE),
+            "lon": column(FLOAT, _LONGITUDE),
         }
     ),
     "billboards": pa.DataFrameSchema(
         {
-            "board_id": _column(TEXT, unique=True),
-            "lat": _column(FLOAT, _LATITUDE),
-            "lon": _column(FLOAT, _LONGITUDE),
-            "size": _column(FLOAT, _POSITIVE),
-            "cost": _column(FLOAT, _NOT_NEGATIVE, required=False),
-            "time_zone": _column(TEXT, required=False),
+            "board_id": column(TEXT, unique=True),
+            "lat": column(FLOAT, _LATITUDE),
+            "lon": column(FLOAT, _LONGITUDE),
+            "size": column(FLOAT, _POSITIVE),
+            "cost": column(FLOAT, NOT_NEGATIVE, required=False),
+            "time_zone": column(TEXT, required=False),
         }
     ),
     "slots": pa.DataFrameSchema(
         {
-            "slot_id": _column(TEXT, unique=True),
-            "board_id": _column(TEXT),
-            "start_min": _column(INTEGER),
-            "end_min": _column(INTEGER),
-            "cost": _column(FLOAT, _NOT_NEGATIVE),
+            "slot_id": column(TEXT, unique=True),
+            "board_id": column(TEXT),
+            "start_min": column(INTEGER),
+            "end_min": column(INTEGER),
+            "cost": column(FLOAT, NOT_NEGATIVE),
         },
         checks=_WINDOW,
     ),
     "pairs": pa.DataFrameSchema(
         {
-            "slot_id": _column(TEXT),
-            "user_id": _column(TEXT),
-            "prob": _column(FLOAT, _CHANCE),
+            "slot_id": column(TEXT),
+            "user_id": column(TEXT),
+            "prob": column(FLOAT, _CHANCE),
         },
         unique=["slot_id", "user_id"],
     ),
-    "audiences": pa.DataFrameSchema({"product_id": _column(TEXT), "user_id": _column(TEXT)}),
+    "audiences": pa.DataFrameSchema({"product_id": column(TEXT), "user_id": column(TEXT)}),
     "demands": pa.DataFrameSchema(
         {
-            "product_id": _column(TEXT, unique=True),
-            "demand": _column(FLOAT, _NOT_NEGATIVE),
-            "max_slots": _column(INTEGER, _NOT_NEGATIVE, required=False),
-            "weight": _column(FLOAT, _NOT_NEGATIVE, required=False),
+            "product_id": column(TEXT, unique=True),
+            "demand": column(FLOAT, NOT_NEGATIVE),
+            "max_slots": column(INTEGER, NOT_NEGATIVE, required=False),
+            "weight": column(FLOAT, NOT_NEGATIVE, required=False),
         }
     ),
+    **CAMPAIGN_SCHEMAS,
 }
 """pandera schema of every canonical table; further columns are allowed and kept."""
 
@@ -120,8 +114,16 @@ _ALIASES = {
     "prob": ("probability", "influence", "p"),
     "cost": ("price", "bcost"),
     "product_id": ("product", "id"),
+    "influencer_id": ("influencer", "creatorid", "creator", "handle", "id"),
+    "event_id": ("event", "id"),
+    "campaign_id": ("campaign",),
+    "content_type": ("content", "format", "posttype"),
+    "followers": ("followercount", "audience", "subscribers"),
+    "price": ("fee", "rate", "cost"),
+    "offset_hours": ("offset", "hours"),
+    "outcome_known_at": ("knownat", "measuredat"),
+    "available_at": ("publishedat", "knownat"),
 }
-_ONE_PER_KEY = "keep one row per key, or give each row a key of its own"
 _PLANAR = ("x", "y", "geometry", "geom", "easting", "northing")
 
 
@@ -165,13 +167,20 @@ def validate(
         raise InputError("the table has no rows", table=kind, remedy="give at least one row")
     canonical = [name for name in schema.columns if name in clean]
     for name in canonical:
-        dtype = schema.columns[name].dtype.type
-        clean[name] = coerce(clean[name], dtype, table=kind, time_zone=time_zone)
+        wanted = schema.columns[name]
+        clean[name] = coerce(
+            clean[name],
+            wanted.dtype.type,
+            table=kind,
+            time_zone=time_zone,
+            nullable=wanted.nullable,
+        )
     if kind in _SETS:
         clean = clean.drop_duplicates(canonical, ignore_index=True)
     if clip:
         clean["prob"] = clean["prob"].clip(upper=1.0)
     _check_rules(kind, clean)
+    check_measures(kind, clean)
     if "time_zone" in canonical:
         _check_zones(kind, clean["time_zone"])
     return clean[canonical + [name for name in clean if name not in schema.columns]]
@@ -181,7 +190,7 @@ def _check_options(kind: str, *, time_zone: str | None, clip: bool) -> None:
     if clip and kind != "pairs":
         raise InputError("clip applies to the table pairs only", table=kind)
     if time_zone is not None:
-        if "time" not in SCHEMAS[kind].columns:
+        if not any(column.dtype.type == TIME for column in SCHEMAS[kind].columns.values()):
             raise InputError("time_zone applies to tables with times only", table=kind)
         check_time_zone(time_zone, table=kind)
 
@@ -242,19 +251,20 @@ def _check_rules(kind: str, clean: pd.DataFrame) -> None:
             SchemaErrorReason.DUPLICATES,
             SchemaErrorReason.SERIES_CONTAINS_DUPLICATES,
         )
+        broken: Any = error.check
         if isinstance(error.schema, pa.Column):
             keys = [str(error.schema.name)]
         else:
-            keys = list(SCHEMAS[kind].unique or []) if duplicate else ["start_min", "end_min"]
+            named = SCHEMAS[kind].unique if duplicate else broken.statistics["columns"]
+            keys = [name for name in named or [] if name in clean]
         first = clean.loc[rows[:1], keys].to_numpy(dtype=object).ravel().tolist()
-        rule: Any = error.check
         raise InputError(
-            "duplicate key" if duplicate else rule.title,
+            DUPLICATE if duplicate else broken.title,
             table=kind,
             column=", ".join(keys),
             rows=rows,
             value=first[0] if len(first) == 1 else tuple(first),
-            remedy=_ONE_PER_KEY if duplicate else rule.description,
+            remedy=ONE_PER_KEY if duplicate else broken.description,
         ) from None
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.tables.campaign_schemas import check_measures
 from jaxcampaign.tables.coercion import numbers_where_exact
 from jaxcampaign.tables.csv_text import read_text, with_line
 from jaxcampaign.tables.files import replacing
@@ -62,6 +63,7 @@ def read_table(
     for name in clean.columns.difference(list(SCHEMAS[kind].columns)):
         if not name.endswith("_id"):
             clean[name] = numbers_where_exact(clean[name])
+    check_measures(kind, clean)
     return clean
 
 

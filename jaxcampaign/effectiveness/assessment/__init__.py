@@ -1,0 +1,1 @@
+"""How good predictions are: scores, calibration, and the review of held-out posts."""

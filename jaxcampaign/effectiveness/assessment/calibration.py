@@ -1,0 +1,141 @@
+"""Deviations and intervals that hold on rows which nothing else was fitted on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxcampaign.errors import InputError
+
+_LEVELS = (0.5, 0.8, 0.9, 0.95)
+_KINDS = ("warm", "cold")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections of predicted deviations, for warm and cold ids apart.
+
+    An id is cold when no outcome of it was learned from. Each pair holds warm first.
+
+    Attributes:
+      scale: factors that bring the root mean square of (y - mean) / std to 1.
+      levels: probabilities for which intervals are known, increasing.
+      reach: half widths of the intervals in predicted deviations, by kind and level: normalised
+        split conformal intervals (Lei et al. 2018), each kind for itself (Mondrian, Vovk 2003).
+      n_rows: rows that each pair of numbers rests on; those of both where one has too few.
+      pooled: kinds that had too few rows of their own.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    levels: tuple[float, ...] = ()
+    reach: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    n_rows: tuple[int, int] = (0, 0)
+    pooled: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        y: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        cold: np.ndarray | None = None,
+        *,
+        levels: tuple[float, ...] = _LEVELS,
+        min_rows: int = 50,
+    ) -> Calibration:
+        """Calibrate on N rows that neither the model nor its choices saw.
+
+        Args:
+          y: f64[N] observed.
+          mean: f64[N] predicted.
+          std: f64[N] predicted, positive.
+          cold: bool[N]; by default all are warm.
+          levels: probabilities of the intervals.
+          min_rows: a kind with fewer rows takes the numbers of all rows.
+
+        Raises:
+          InputError: deviations that are not positive, or too few rows for the highest level.
+        """
+        levels = tuple(sorted(levels))
+        if not levels or not 0 < levels[0] <= levels[-1] < 1:
+            raise InputError("levels must lie between 0 and 1", table="calibration", value=levels)
+        std = np.asarray(std, np.float64)
+        if not (np.isfinite(std) & (std > 0)).all():
+            raise InputError("a deviation is not positive", table="calibration", column="std")
+        needed = int(np.ceil(round(levels[-1] / (1 - levels[-1]), 9)))
+        if len(std) < needed:
+            raise InputError(
+                f"{len(std)} rows cannot calibrate intervals of {levels[-1]:.0%}",
+                table="calibration",
+                remedy=f"give at least {needed} rows or take lower levels",
+            )
+        z = np.abs((np.asarray(y, np.float64) - mean) / std)
+        cold = np.zeros(len(z), bool) if cold is None else np.asarray(cold, bool)
+        groups = [z[~cold], z[cold]]
+        few = [len(group) < max(min_rows, needed) for group in groups]
+        groups = [z if short else group for short, group in zip(few, groups, strict=True)]
+        warm, late = groups
+        return cls(
+            scale=(_root_mean_square(warm), _root_mean_square(late)),
+            levels=levels,
+            reach=(_conformal(warm, levels), _conformal(late, levels)),
+            n_rows=(len(warm), len(late)),
+            pooled=tuple(kind for kind, short in zip(_KINDS, few, strict=True) if short),
+        )
+
+    def std(self, std: np.ndarray, cold: np.ndarray | None = None) -> np.ndarray:
+        """f64[N], calibrated deviations of predicted ones."""
+        return np.asarray(std, np.float64) * self._by_kind(self.scale, len(std), cold)
+
+    def interval(
+        self, mean: np.ndarray, std: np.ndarray, level: float, cold: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high ends, f64[N], that contain an outcome with probability `level`.
+
+        Args:
+          mean: f64[N] predicted.
+          std: f64[N] predicted, before `std()`.
+          level: one of `levels`.
+          cold: bool[N]; by default all are warm.
+        """
+        if level not in self.levels:
+            known = ", ".join(f"{each:g}" for each in self.levels) or "none"
+            remedy = f"the levels that were calibrated are: {known}"
+            raise InputError(
+                "no interval of this level", table="calibration", value=level, remedy=remedy
+            )
+        place = self.levels.index(level)
+        half = self._by_kind((self.reach[0][place], self.reach[1][place]), len(std), cold) * std
+        return mean - half, mean + half
+
+    def to_json(self) -> str:
+        """As text, for `from_json`; nothing is lost."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """What `to_json` wrote."""
+        try:
+            record: dict[str, Any] = json.loads(text)
+            record["reach"] = tuple(map(tuple, record["reach"]))
+            return cls(**{k: tuple(v) for k, v in record.items()})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError("not the text of a calibration", table="calibration") from error
+
+    @staticmethod
+    def _by_kind(pair: tuple[float, float], n: int, cold: np.ndarray | None) -> np.ndarray:
+        return np.full(n, pair[0]) if cold is None else np.where(cold, pair[1], pair[0])
+
+
+def _root_mean_square(z: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(z**2))) or 1.0
+
+
+def _conformal(z: np.ndarray, levels: tuple[float, ...]) -> tuple[float, ...]:
+    """The ceil((n + 1) level)-th smallest score of each level: covers at least so often."""
+    # Rounded first, as 0.9 * 10 must count as 9 exactly.
+    ranks = np.ceil(np.round((len(z) + 1) * np.array(levels), 9)).astype(np.int64)
+    return tuple(np.sort(z)[ranks - 1].tolist())

@@ -1,0 +1,1 @@
+"""Network and trees together, blended and calibrated."""

@@ -1,0 +1,1 @@
+"""The Flax network: three additive towers, their training, and what is kept of them."""

@@ -1,0 +1,229 @@
+"""A trained network: predictions, their parts, and a pure function for gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxcampaign.effectiveness.features import SOURCES, Features, Source
+from jaxcampaign.effectiveness.network.buckets import pad_rows
+from jaxcampaign.effectiveness.network.forward import (
+    Constants,
+    Outcome,
+    predict_moments,
+    predict_rows,
+    tower_contributions,
+)
+from jaxcampaign.effectiveness.network.towers import TowerPlan
+from jaxcampaign.effectiveness.prediction import Prediction
+from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
+from jaxcampaign.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
+
+_FEW_ROWS = 64  # of a pass over a short table
+BATCH = 2048  # rows of a pass: the hidden units of all members then stay near the cores
+_WORKERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """What `TowerNetwork.fit` returns."""
+
+    model: TowerNetwork
+    columns: Features  # 0 rows; names, sources and categories that predictions must have
+    plan: TowerPlan
+    parameters: nnx.State
+    constants: Constants
+    history: np.ndarray  # f32[epochs, 2], mean training loss and validation score; NaN where none
+
+    def predict(self, features: Features, *, batch: int = BATCH, parts: bool = True) -> Prediction:
+        """Mean, deviation, members and parts of N rows.
+
+        Args:
+          features: with the columns and categories that the network was fitted on.
+          batch: rows of a pass on the device.
+          parts: split the mean by source, so that `mean = base + g_I + g_H + g_M`: the exact
+            Shapley split, in which a source that takes no part is at its training mean. For a
+            joint tower it costs eight further passes.
+
+        Raises:
+          InputError: other columns or categories than those of the fit.
+        """
+        check_columns(self.columns, features)
+
+        def outcome(chunk: tuple[slice, np.ndarray, np.ndarray]) -> list[np.ndarray]:
+            part, numeric, categorical = chunk
+            n = part.stop - part.start
+            found = self._outcome(numeric, categorical, parts)
+            return [np.asarray(array)[..., :n].astype(np.float64) for array in found]
+
+        # One pass keeps one core busy: several passes at once use them all.
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            outcomes = list(pool.map(outcome, chunks(features, batch)))
+        if not outcomes:
+            nothing = np.zeros(0)
+            return Prediction(nothing, nothing, np.zeros((self.plan.members, 0)), base=self.base)
+        mean, std, members, values = (
+            np.concatenate(arrays, axis=-1) for arrays in zip(*outcomes, strict=True)
+        )
+        if not parts:
+            return Prediction(mean, std, members, base=self.base)
+        if len(values) == len(COALITIONS):
+            values[0] = self.base
+            values[-1] = mean
+            split = dict(zip(SOURCES, shapley_split(values), strict=True))
+        else:
+            split = {source: np.zeros(len(mean)) for source in SOURCES}
+            split |= {SOURCES[s]: g for (s,), g in zip(self.plan.towers, values, strict=True)}
+            mean = self.base + values.sum(axis=0)
+        return Prediction(mean, std, members, parts=split, base=self.base)
+
+    def link_parts(self, features: Features) -> tuple[dict[Source, np.ndarray], float]:
+        """Centred contributions to the link by source, f64[N] each, and the intercept.
+
+        Of additive towers; means over the members, in units of the target under the identity
+        link and logarithms under the log link.
+
+        Raises:
+          InputError: for a joint tower, or columns other than those of the fit.
+        """
+        if not self.plan.additive:
+            raise InputError("a joint tower has no parts on the link scale", table="TowerNetwork")
+        check_columns(self.columns, features)
+        centre = np.asarray(self.constants.centre, np.float64)
+        unit = float(self.constants.scale) if self.model.link == "identity" else 1.0
+        found = np.zeros((len(self.plan.towers), len(features)))
+        for part, numeric, categorical in chunks(features):
+            contributions, _, _ = tower_contributions(
+                self.plan, self.parameters, self.constants, numeric, categorical
+            )
+            n = part.stop - part.start
+            own = np.asarray(contributions, np.float64)[:, :n]
+            found[:, part] = unit * (own - centre[:, None]).mean(axis=-1)
+        split: dict[Source, np.ndarray] = {source: np.zeros(len(features)) for source in SOURCES}
+        split |= {SOURCES[s]: g for (s,), g in zip(self.plan.towers, found, strict=True)}
+        return split, self._intercept
+
+    @property
+    def _intercept(self) -> float:
+        """Mean intercept of the link, with the means of the towers."""
+        own = np.asarray(self.parameters["intercept"][...], np.float64)[:, 0]
+        shifted = (
+            own + np.asarray(self.constants.shift) + np.asarray(self.constants.centre).sum(axis=0)
+        )
+        if self.model.link == "log":
+            return float(shifted.mean() + np.log(float(self.constants.scale)))
+        return float(self.constants.location) + float(self.constants.scale) * float(shifted.mean())
+
+    def predict_fn(
+        self, parameters: nnx.State, numeric: Array, categorical: Array
+    ) -> tuple[Array, Array]:
+        """Mean and deviation as a pure function, for `jit`, `vmap` and `grad`.
+
+        Args:
+          parameters: like `self.parameters`.
+          numeric: f32[..., F], NaN where missing.
+          categorical: i32[..., C], -1 where unknown.
+
+        Returns:
+          f32[...] each, in natural units.
+        """
+        mean, std, _ = predict_moments(
+            self.plan,
+            self.model.link,
+            float(self.model.power),
+            parameters,
+            self.constants,
+            jnp.asarray(numeric),
+            jnp.asarray(categorical),
+        )
+        return mean, std
+
+    @cached_property
+    def base(self) -> float:
+        """The prediction when every source is at its training mean."""
+        if self.plan.additive and self.model.link == "identity":
+            return self._intercept
+        nothing = self.columns
+        numeric = np.zeros((1, len(nothing.numeric_names)), np.float32)
+        categorical = np.full((1, len(nothing.categorical_names)), -1, np.int32)
+        return float(self._outcome(numeric, categorical, True).values[0, 0])
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the network to a folder, whole or not at all; see `network_store`."""
+        from jaxcampaign.effectiveness.network.store import save_network
+
+        save_network(self, folder)
+
+    @staticmethod
+    def load(folder: str | os.PathLike[str]) -> FittedNetwork:
+        """The network of a folder; it predicts the same bits on the same device."""
+        from jaxcampaign.effectiveness.network.store import load_network
+
+        return load_network(folder)
+
+    def replaced(self, constants: Constants) -> FittedNetwork:
+        """The same network with other constants."""
+        return replace(self, constants=constants)
+
+    def _outcome(self, numeric: np.ndarray, categorical: np.ndarray, parts: bool) -> Outcome:
+        link, power = self.model.link, float(self.model.power)
+        return predict_rows(
+            self.plan, link, power, parts, self.parameters, self.constants, numeric, categorical
+        )
+
+
+def chunks(
+    features: Features, batch: int = BATCH
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """The rows in passes of equal size: where they stand, their numbers, their categories.
+
+    The last pass is padded, a short table to one of few sizes, so that compiled code is used again.
+    """
+    n = len(features)
+    size = min(batch, _FEW_ROWS) if n <= _FEW_ROWS else batch
+    for start in range(0, n, size):
+        part = slice(start, min(start + size, n))
+        yield (
+            part,
+            pad_rows(features.numeric[part], size),
+            pad_rows(features.categorical[part], size),
+        )
+
+
+def check_columns(fitted: Features, given: Features) -> None:
+    """Refuse features whose columns, sources or categories are not those of the fit."""
+    for kind in ("numeric", "categorical"):
+        names = f"{kind}_names"
+        if getattr(fitted, names) != getattr(given, names):
+            different = set(getattr(fitted, names)) ^ set(getattr(given, names))
+            raise InputError(
+                f"the {kind} columns are not those that the model was fitted on",
+                table="features",
+                column=", ".join(sorted(different)) or "(their order)",
+                remedy="build both with the same options",
+            )
+    sources = ("numeric_sources", "categorical_sources")
+    if any(getattr(fitted, name) != getattr(given, name) for name in sources):
+        raise InputError("a column has another source than in the fit", table="features")
+    for name, old, new in zip(
+        fitted.categorical_names, fitted.categories, given.categories, strict=True
+    ):
+        if old is not new and not np.array_equal(old, new):
+            raise InputError(
+                "the categories are not those that the model was fitted on",
+                table="features",
+                column=name,
+                remedy="build the features with like= those of the fit",
+            )

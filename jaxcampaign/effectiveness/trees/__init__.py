@@ -1,0 +1,1 @@
+"""Boosted trees behind one small interface, for means and for deviations."""

@@ -1,0 +1,244 @@
+"""The hybrid with a linear stand-in for the network: windows, folds, blend, parts, intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from rows import RidgeNetwork, outcomes, permuted, random_features
+from scipy import stats
+
+from jaxcampaign.effectiveness import TowerNetwork
+from jaxcampaign.effectiveness.assessment.metrics import coverage, gaussian_nll, rmse, z_rms
+from jaxcampaign.effectiveness.hybrid.blend import blended_std, convex_weights
+from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+from jaxcampaign.effectiveness.hybrid.fitted import shapley_parts
+from jaxcampaign.effectiveness.hybrid.store import load_hybrid, save_hybrid
+from jaxcampaign.effectiveness.network.store import save_network
+from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.spread import fit_spread
+from jaxcampaign.errors import InputError
+
+TREES = LightGBM(rounds=150, learning_rate=0.1, leaves=8, threads=1)
+SPREAD = replace(TREES, rounds=80, leaf_rows=40)
+N = 1600
+ROWS = random_features(2400, 7)
+Y = outcomes(ROWS, 7)
+LEARNED, ASKED, TRUTH = ROWS.take(slice(N)), ROWS.take(slice(N, None)), Y[N:]
+
+
+def hybrid(record=None, **settings) -> Hybrid:
+    network = RidgeNetwork(record=record)
+    return Hybrid(network, TREES, spread=SPREAD, ids=("influencer_id",), **settings)
+
+
+def fit(model, **options):
+    return model.fit(LEARNED, Y[:N], key=jax.random.key(0), show=False, **options)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """What the stand-in was fitted on, when rows come in a random order of time."""
+    record: list = []
+    time = np.random.default_rng(3).permutation(N)
+    marked = replace(LEARNED, numeric=LEARNED.numeric.copy())
+    marked.numeric[:, 0] = time  # so that a row can be told by its features
+    hybrid(record).fit(marked, Y[:N], key=jax.random.key(0), time=time, show=False)
+    return [(np.sort(f.numeric[:, 0]), epochs, share) for f, _, epochs, share in record]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit(hybrid(), time=np.arange(N))
+
+
+def test_networks_learn_from_earlier_rows_and_the_last_from_all(fits):
+    trial, *folds, first, second, last = fits
+    assert trial[2] == 0.15
+    assert all(share == 0 for _, _, share in (*folds, first, second, last))
+    assert {epochs for _, epochs, _ in (*folds, first, second, last)} == {2}  # best of the trial
+    for times, _, _ in (*folds, first, second, last):
+        assert np.array_equal(times, np.arange(len(times)))
+    lengths = [len(times) for times, _, _ in folds]
+    assert lengths == sorted(lengths) and lengths[-1] < 0.75 * N
+    assert len(first[0]) == len(trial[0]) == 0.75 * N
+    assert len(second[0]) == 0.85 * N
+    assert len(last[0]) == N
+
+
+def test_the_windows_share_no_rows_and_keep_instants_and_groups_whole():
+    time = np.random.default_rng(0).integers(0, 90, N)
+    for when, groups in ((time, None), (None, time)):
+        windows = hybrid()._windows(when, groups, N, 0)
+        assert sorted(np.concatenate(windows)) == list(range(N))
+        kinds = [set(time[part]) for part in windows]
+        assert not kinds[0] & kinds[1] and not kinds[1] & kinds[2] and not kinds[0] & kinds[2]
+        assert len(windows.fit) / N == pytest.approx(0.75, abs=0.03)
+        assert len(windows.calibration) / N == pytest.approx(0.15, abs=0.03)
+    assert max(time[hybrid()._windows(time, None, N, 0).fit]) < min(
+        time[hybrid()._windows(time, None, N, 0).blend]
+    )
+
+
+@pytest.mark.parametrize("options", [{"time": np.arange(N)}, {}], ids=["time", "cross-section"])
+def test_the_blend_is_no_worse_than_its_parents_and_calibrated(options):
+    model = fit(hybrid(), **options)
+    outlook, found = model.stack.outlook(ASKED), model.predict(ASKED, parts=False)
+    error = rmse(TRUTH, found.mean)
+    assert error <= 1.02 * min(rmse(TRUTH, mean) for mean in outlook.means)
+    assert z_rms(TRUTH, found.mean, found.std) == pytest.approx(1, abs=0.2)
+    assert coverage(TRUTH, *model.interval(ASKED, 0.9)) == pytest.approx(0.9, abs=0.04)
+    constant = np.full(len(TRUTH), np.std(TRUTH - found.mean))
+    assert gaussian_nll(TRUTH, found.mean, found.std) < gaussian_nll(TRUTH, found.mean, constant)
+
+
+def test_parts_sum_to_the_mean_exactly_and_are_centred(fitted):
+    found = fitted.predict(ASKED)
+    total = found.base + found.stacked_parts().sum(axis=0)
+    assert np.abs(total - found.mean).max() < 1e-10
+    assert found.members.shape == (2, len(ASKED))
+    assert np.abs(found.members.mean(axis=0) - found.mean).max() < 1e-10
+    for part in fitted.predict(LEARNED).parts.values():
+        assert abs(part.mean()) < 0.1
+    bare = fitted.predict(ASKED, parts=False)
+    assert np.array_equal(bare.mean, found.mean) and not bare.parts
+
+
+def test_shapley_parts_are_the_textbook_average_over_orders():
+    def mean(features):
+        a, _, c, _, e = np.nan_to_num(features.numeric.astype(float)).T
+        return a * c + np.exp(e) * a + c
+
+    background, asked = LEARNED.take(slice(0, 3)), ASKED.take(slice(0, 5))
+    parts = shapley_parts(mean, asked, background, mean(asked))
+
+    def value(sources, row, base):
+        mixed = [
+            asked.numeric[row, i] if source in sources else background.numeric[base, i]
+            for i, source in enumerate(asked.numeric_sources)
+        ]
+        return mean(replace(asked, numeric=np.array([mixed])))[0]
+
+    for row in range(5):
+        expected = dict.fromkeys("IHM", 0.0)
+        for order in ("IHM", "IMH", "HIM", "HMI", "MIH", "MHI"):
+            for base in range(3):
+                for i, source in enumerate(order):
+                    gain = value(order[: i + 1], row, base) - value(order[:i], row, base)
+                    expected[source] += gain / 18
+        assert parts[:, row] == pytest.approx(list(expected.values()), abs=1e-6)
+
+
+def test_parts_of_an_additive_model_do_not_see_other_sources():
+    grown = replace(TREES, additive=True).fit(LEARNED, Y[:N])
+    background, other = LEARNED.take(slice(0, 1)), permuted(ASKED, "HM")
+    parts = shapley_parts(grown.predict, ASKED, background, grown.predict(ASKED))
+    changed = shapley_parts(grown.predict, other, background, grown.predict(other))
+    assert parts[0] == pytest.approx(changed[0], abs=1e-12)
+    assert np.abs(parts[1] - changed[1]).max() > 0.1
+
+
+def test_cold_rows_are_those_with_an_id_never_learned_from(fitted):
+    codes = ASKED.categorical.copy()
+    codes[:10, 0] = 39  # a category of the table that no row has
+    cold = fitted.cold(replace(ASKED, categorical=codes))
+    assert cold[:10].all()
+    assert np.array_equal(cold[10:], ASKED.categorical[10:, 0] < 0)
+    assert not replace(fitted, seen=replace(fitted.seen, ids=(), seen=())).cold(ASKED).any()
+
+
+def test_the_same_key_gives_the_same_model(fitted):
+    again = fit(hybrid(), time=np.arange(N)).predict(ASKED, parts=False)
+    assert np.array_equal(again.mean, fitted.predict(ASKED, parts=False).mean)
+
+
+def test_counts_keep_their_sum():
+    rate = 3 * np.exp(outcomes(ROWS, noise=0.0) / 4)
+    y = np.random.default_rng(0).poisson(rate)
+    model = Hybrid(RidgeNetwork(), replace(TREES, objective="poisson"), spread=SPREAD)
+    found = model.fit(LEARNED, y[:N], key=jax.random.key(1), show=False).predict(ASKED)
+    assert found.mean.sum() / rate[N:].sum() == pytest.approx(1, abs=0.05)
+
+
+def test_the_deviation_is_learned_from_squared_residuals():
+    std = 0.3 * np.exp(0.7 * np.nan_to_num(ROWS.numeric[:, 1]))
+    residual = std * np.random.default_rng(0).normal(size=len(ROWS))
+    found = fit_spread(SPREAD, ROWS, residual, n_last=400).predict(ROWS)
+    assert stats.spearmanr(found, std).statistic > 0.9
+    # Unbiased thanks to E[log chi2_1]: without it, deviations would be half as large.
+    assert np.exp(np.mean(np.log(found / std))) == pytest.approx(1, abs=0.06)
+
+
+def test_the_weights_of_the_blend_minimise_the_squared_error():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=20_000)
+    means = y + rng.normal(size=(3, 20_000)) * np.array([[1.0], [2.0], [5.0]])
+    means[2] += means[1]  # of no use beside the second
+    found = convex_weights(y, means)
+    grid = np.array(
+        [
+            (a, b, 1 - a - b)
+            for a in np.linspace(0, 1, 101)
+            for b in np.linspace(0, 1, 101)
+            if a + b <= 1
+        ]
+    )
+    costs = ((grid @ means - y) ** 2).mean(axis=1)
+    assert found == pytest.approx(grid[np.argmin(costs)], abs=0.011)
+    assert found.sum() == pytest.approx(1) and (found >= 0).all()
+    assert convex_weights(y, np.stack([y, y + 1])) == pytest.approx([1, 0], abs=0.002)
+    assert convex_weights(y[:5], means[[0, 0], :5]) == pytest.approx([0.5, 0.5])
+    few = convex_weights(y[:3], np.stack([y[:3], y[:3] + 1]))
+    assert few == pytest.approx([0.5, 0.5], abs=0.1)  # three rows say little
+    assert blended_std(np.array([2.0]), np.array([8.0])) == pytest.approx([4.0])
+
+
+def test_what_cannot_be_fitted_is_refused():
+    keys = iter(jax.random.split(jax.random.key(0), 4))
+    with pytest.raises(InputError, match="99 rows are too few"):
+        hybrid().fit(LEARNED.take(slice(0, 99)), Y[:99], key=next(keys))
+    with pytest.raises(InputError, match="column creator: no such column of ids"):
+        replace(hybrid(), ids=("creator",)).fit(LEARNED, Y[:N], key=next(keys))
+    with pytest.raises(InputError, match="too few instants"):
+        hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.arange(N) // 1000)
+    with pytest.raises(InputError, match="a time is missing"):
+        hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.where(Y[:N] > 1, np.nan, 1.0))
+    with pytest.raises(InputError, match="shares"):
+        hybrid(blend_share=0.4, calibration_share=0.3)
+    with pytest.raises(InputError, match="squared objective"):
+        Hybrid(RidgeNetwork(), TREES, spread=replace(TREES, objective="poisson"))
+
+
+@pytest.fixture(scope="module")
+def towers(fitted):
+    """The hybrid of the other tests with a real network in the place of the stand-in."""
+    network = TowerNetwork(members=2, width=8, depth=1, n_bins=4, epochs=2)
+    trained = network.fit(LEARNED, Y[:N], key=jax.random.key(2), progress=False)
+    return replace(fitted, stack=replace(fitted.stack, network=trained))
+
+
+def test_a_saved_hybrid_predicts_the_same_bits(towers, tmp_path):
+    save_hybrid(towers, tmp_path)
+    loaded = load_hybrid(tmp_path)
+    expected, found = (model.predict(ASKED) for model in (towers, loaded))
+    for name in ("mean", "std", "members"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert np.array_equal(found.stacked_parts(), expected.stacked_parts())
+    assert found.base == expected.base
+    assert np.array_equal(loaded.interval(ASKED, 0.9), towers.interval(ASKED, 0.9))
+    assert np.array_equal(loaded.cold(ASKED), towers.cold(ASKED))
+
+
+def test_a_network_alone_is_no_hybrid(towers, tmp_path):
+    save_network(towers.stack.network, tmp_path)
+    with pytest.raises(InputError, match="no hybrid"):
+        load_hybrid(tmp_path)
+
+
+def test_towers_in_a_hybrid_give_parts_that_sum_to_the_mean(towers):
+    found = towers.predict(ASKED)
+    total = found.base + found.stacked_parts().sum(axis=0)
+    assert np.abs(total - found.mean).max() < 1e-10
+    assert (found.std > 0).all()
