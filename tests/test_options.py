@@ -90,7 +90,9 @@ WHERE: list[tuple[dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("where", "keep"), WHERE, ids=lambda case: str(case)[:60])
+@pytest.mark.parametrize(
+    ("where", "keep"), WHERE, ids=lambda case: "rows" if callable(case) else str(case)[:60]
+)
 def test_where(small, where, keep):
     found = enumerate_options(small, where=where)
     assert 0 < len(found) < 16
