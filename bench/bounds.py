@@ -43,6 +43,8 @@ from jaxcampaign.relaxations import Relaxed
 from jaxcampaign.relaxations.program import solve_program
 
 NYC_COST = 0.768  # best known for New York
+_CHECK = 40  # steps between two looks at the bound
+_LONGER = 0.05  # share of its steps by which a run is longer than the last one
 DISJOINT_SHARE = 0.3  # of the authors' demands, which disjoint sets need not be able to meet
 
 
@@ -81,14 +83,14 @@ def first_order(
 def seconds_to_within(
     share: float, problem: SlotProblem, cuts: Cuts, optimum: float, limit: float
 ) -> float | None:
-    """Seconds of the shortest run, in steps times 1.5, whose bound is so near the optimum."""
+    """Seconds of the shortest run, in multiples of its checks, whose bound is so near."""
     steps, spent = 80, 0.0
     while spent < limit:
         relaxation = FirstOrderRelaxation(max_rounds=0, max_steps=steps, min_progress=0.0)
         spent, _, relaxed = first_order(relaxation, problem, cuts=cuts, seconds=limit)
         if abs(relaxed.bound - optimum) <= share * abs(optimum):
             return spent
-        steps = int(1.5 * steps)
+        steps += _CHECK * max(round(_LONGER * steps / _CHECK), 1)
     return None
 
 

@@ -100,6 +100,13 @@ def test_a_time_limit_costs_strength_and_not_validity(seconds):
     assert seconds or relaxed.statistics["steps"] == 0
 
 
+def test_a_time_limit_that_is_not_reached_changes_nothing():
+    free = jc.FirstOrderRelaxation().solve(_problem("common", 5))
+    limited = jc.FirstOrderRelaxation().solve(_problem("common", 5), seconds=600)
+    assert limited.bound == free.bound
+    assert limited.statistics["steps"] == free.statistics["steps"]
+
+
 def test_rounds_of_inequalities_tighten_the_bound():
     gains = []
     for seed in range(4):

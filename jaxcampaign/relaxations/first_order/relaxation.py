@@ -155,9 +155,7 @@ class _Run:
                 continue
             fit = steps
             if np.isfinite(end):
-                # The first step of all is timed, so that the others fit.
-                left = end - time.monotonic()
-                fit = int(min(left / self._step_seconds, steps)) if self._step_seconds else 1
+                fit = int(min((end - time.monotonic()) / self._step_time(), steps))
             size = max(min(fit, _STEPS), 1)
             checks = max(fit // size, 1)
             began = time.monotonic()
@@ -168,6 +166,15 @@ class _Run:
             self.steps += checks * size
             self._history.append((self.steps, bound))
         self.points.append(np.asarray(self._state.image.primal.x, np.float64))
+
+    def _step_time(self) -> float:
+        """Seconds of a step. At first of one that is undone: a check after it would weigh primal
+        against dual by a single step, and the iteration would take long to recover."""
+        if not self._step_seconds:
+            began = time.monotonic()
+            jax.block_until_ready(advance(self._saddle, self._state, 1, 1))
+            self._step_seconds = time.monotonic() - began
+        return self._step_seconds
 
     @property
     def unbounded(self) -> bool:
