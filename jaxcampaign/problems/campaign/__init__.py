@@ -1,0 +1,48 @@
+"""Campaigns: which posts should a budget buy."""
+
+from jaxcampaign.problems.campaign.constraints import (
+    AtLeast,
+    AtMost,
+    Conflict,
+    Constraint,
+    Exclude,
+    MaxShare,
+    Require,
+)
+from jaxcampaign.problems.campaign.families import Family
+from jaxcampaign.problems.campaign.lagrangian import (
+    CampaignMultipliers,
+    campaign_bound,
+    chosen_at,
+)
+from jaxcampaign.problems.campaign.problem import Campaign, Decision
+from jaxcampaign.problems.campaign.risk import (
+    BudgetOfDeviations,
+    ConditionalShortfall,
+    FactorDeviation,
+    SummedDeviation,
+)
+from jaxcampaign.problems.campaign.spending import ConcaveResponse, FixedPrice, MinimumSpend
+
+__all__ = [
+    "AtLeast",
+    "AtMost",
+    "BudgetOfDeviations",
+    "Campaign",
+    "CampaignMultipliers",
+    "ConcaveResponse",
+    "ConditionalShortfall",
+    "Conflict",
+    "Constraint",
+    "Decision",
+    "Exclude",
+    "FactorDeviation",
+    "Family",
+    "FixedPrice",
+    "MaxShare",
+    "MinimumSpend",
+    "Require",
+    "SummedDeviation",
+    "campaign_bound",
+    "chosen_at",
+]

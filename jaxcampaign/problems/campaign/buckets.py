@@ -1,0 +1,51 @@
+"""Groups of options as tables, a row for each group, groups of like size together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Widths of tables are these multiples of a power of two, so that at most a third is padding.
+_STEPS = (1.0, 1.5)
+# Where all groups fill so much of the widest one's width, one table holds them all.
+_FULL = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """Groups of like size.
+
+    Attributes:
+      group: int64[g], numbers of the groups.
+      option: int64[g, w], their options in order; -1 where a group has fewer.
+    """
+
+    group: np.ndarray
+    option: np.ndarray
+
+
+def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
+    """Tables of the given options, int64[n], by their groups int64[N]; empty groups are left out."""
+    of = group[options]
+    if (np.diff(of) < 0).any():
+        order = np.argsort(of, kind="stable")
+        options, of = options[order], of[order]
+    begin = np.flatnonzero(np.diff(of, prepend=-1))
+    size = np.diff(begin, append=len(of))
+    if not len(begin):
+        return ()
+    if len(of) >= _FULL * size.max() * len(begin):
+        width = np.full(len(begin), size.max())
+    else:
+        power = 2.0 ** np.floor(np.log2(size))
+        width = np.select([size <= step * power for step in _STEPS], [s * power for s in _STEPS], 2 * power)
+        width = np.ceil(width).astype(np.int64)
+    found = []
+    for w in np.unique(width):
+        rows = np.flatnonzero(width == w)
+        place = begin[rows, None] + np.arange(w)
+        inside = np.arange(w) < size[rows, None]
+        table = np.where(inside, options[np.minimum(place, len(options) - 1)], -1)
+        found.append(Bucket(of[begin[rows]], table))
+    return tuple(found)

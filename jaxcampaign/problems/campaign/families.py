@@ -1,0 +1,135 @@
+"""Families of constraint rows over a flat list of options: one number of a group for each option.
+
+Frequency, coverage, budgets and shares all have one row for each group of options and one
+coefficient for each option. So a family stores two arrays of the length of the options, however
+many groups there are, and its products are one gather or one scatter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import jax
+import numpy as np
+from scipy import sparse
+
+Acts: TypeAlias = Literal["posts", "spend"]
+"""What a family counts: chosen options, or money allocated to them."""
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class Family:
+    """`lower_g <= sum_{i in g} a_i d_i - share * sum_i a_i d_i <= upper_g` for each of G groups.
+
+    d is 1 for a chosen option, or the money that it gets; the second sum runs over all options of
+    all groups, and counts only where shares are limited.
+
+    Attributes:
+      group: int32[N], group of each option; -1 for an option that is in none.
+      lower: float64[G], -inf where open.
+      upper: float64[G], inf where open.
+      acts: "posts" or "spend".
+      coefficient: float64[N], a; None for 1.
+      share: part of the total that is taken off, 0 without one.
+      names: G short names.
+      reasons: G sentences that say why a row is there.
+    """
+
+    group: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    acts: Acts = "posts"
+    coefficient: np.ndarray | None = None
+    share: float = 0.0
+    names: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    @property
+    def counts(self) -> bool:
+        """Whether rows do nothing but limit how many options of a group are chosen."""
+        return (
+            self.acts == "posts"
+            and self.coefficient is None
+            and not self.share
+            and bool(np.isneginf(self.lower).all())
+        )
+
+    def weights(self, decision: np.ndarray) -> np.ndarray:
+        """`a_i d_i`, float64[N]; 0 outside of all groups."""
+        weighed = decision if self.coefficient is None else self.coefficient * decision
+        return np.where(self.group >= 0, weighed, 0.0)
+
+    def activity(self, decision: np.ndarray) -> np.ndarray:
+        """Left-hand sides at a decision float64[N], float64[G]."""
+        weighed = self.weights(decision)
+        # Options outside of all groups go to a group of their own, which is cut off.
+        total = np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
+        return total - self.share * weighed.sum() if self.share else total
+
+    def magnitude(self, decision: np.ndarray) -> np.ndarray:
+        """Sum of the absolute terms of each row, float64[G]: what rounding is measured by."""
+        weighed = np.abs(self.weights(decision))
+        total = np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
+        return total + self.share * weighed.sum()
+
+    def prices(self, price: np.ndarray) -> np.ndarray:
+        """What a price for each row, float64[G], makes of each option: the transpose, float64[N]."""
+        at = np.concatenate([[0.0], price])[self.group + 1]
+        if self.share:
+            at = at - np.where(self.group >= 0, self.share * price.sum(), 0.0)
+        return at if self.coefficient is None else self.coefficient * at
+
+    def prices_size(self, price: np.ndarray) -> np.ndarray:
+        """Sum of the absolute terms of `prices`, for prices of at least 0, float64[N]."""
+        at = np.concatenate([[0.0], price])[self.group + 1]
+        at = at + np.where(self.group >= 0, self.share * price.sum(), 0.0)
+        return at if self.coefficient is None else np.abs(self.coefficient) * at
+
+    def tolerated(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper limits, each given way by so large a share of itself."""
+        lower, upper = self.lower, self.upper
+        with np.errstate(invalid="ignore"):
+            return (
+                np.where(np.isfinite(lower), lower - tolerance * abs(lower), -np.inf),
+                np.where(np.isfinite(upper), upper + tolerance * abs(upper), np.inf),
+            )
+
+    def loosened(self, tolerance: float) -> Family:
+        """The same rows with a share that is larger by so large a part of itself."""
+        return replace(self, share=self.share * (1 + tolerance)) if self.share else self
+
+    def matrix(self) -> sparse.csr_array:
+        """Coefficients of the decision, float64[G, N]; full rows where shares are limited."""
+        inside = np.flatnonzero(self.group >= 0)
+        a = np.ones(len(inside)) if self.coefficient is None else self.coefficient[inside]
+        shape = (len(self), len(self.group))
+        own = sparse.coo_array((a, (self.group[inside], inside)), shape=shape).tocsr()
+        if not self.share:
+            return own
+        row = np.repeat(np.arange(len(self)), len(inside))
+        column = np.tile(inside, len(self))
+        all_of_it = sparse.coo_array((np.tile(a, len(self)), (row, column)), shape=shape).tocsr()
+        return (own - self.share * all_of_it).tocsr()
+
+    def take(self, options: np.ndarray) -> Family:
+        """The same rows over some of the options, int[n]."""
+        coefficient = None if self.coefficient is None else self.coefficient[options]
+        return replace(self, group=self.group[options], coefficient=coefficient)
+
+    def tree_flatten(self):
+        """Leaves: numbers. Static: what is counted, and texts."""
+        leaves = (self.group, self.lower, self.upper, self.coefficient, self.share)
+        return leaves, (self.acts, self.names, self.reasons)
+
+    @classmethod
+    def tree_unflatten(cls, static, leaves) -> Family:
+        """Rebuild from leaves."""
+        group, lower, upper, coefficient, share = leaves
+        acts, names, reasons = static
+        return cls(group, lower, upper, acts, coefficient, share, names, reasons)

@@ -1,0 +1,212 @@
+"""The proof behind a campaign's bound: prices of rows and weights of risk, valid whatever they are.
+
+For prices nu_up, nu_lo >= 0 of the rows and weights q of the risk, no plan has a value above
+
+    nu_up . upper - nu_lo . lower + sum over groups of the best few max(0, h_i) + sum_f max(0, w_f),
+    h_i = max_z (v_i - rho (R q)_i) r(z) - (money price)_i p_i z - (price)_i,
+
+where the groups are those of the family that is kept (see `Campaign.kept`), required options count
+in any case, and w_f is what the rows pay for a flag. One pass over the options in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxcampaign.problems.campaign.problem import Campaign, Decision
+from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE
+
+# Rounding of one term, in units in the last place; sums add one unit per term they run over.
+_ULPS_PER_TERM = 128
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class CampaignMultipliers:
+    """Prices of everything that was relaxed; the stored proof of a campaign's bound.
+
+    Attributes:
+      upper: float64[M], price of each row's upper limit; rows of all families in their order, then
+        sparse rows.
+      lower: float64[M], price of each row's lower limit.
+      weights: float64[n], q, weights of the measure of risk; empty where it has none.
+    """
+
+    upper: np.ndarray
+    lower: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def zero(cls, problem: Campaign) -> CampaignMultipliers:
+        """No prices at all, and the weights of no risk that is worst."""
+        n_rows = sum(map(len, problem.families)) + len(problem.rows)
+        weights = np.zeros(0)
+        if problem.risk_aversion:
+            weights = problem.measure.worst(np.zeros(problem.n_items))
+        return cls(np.zeros(n_rows), np.zeros(n_rows), weights)
+
+    @classmethod
+    def of(cls, price: np.ndarray, weights: np.ndarray) -> CampaignMultipliers:
+        """From one signed price for each row: above 0 for its upper limit, below for its lower."""
+        price = np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
+        return cls(np.maximum(price, 0.0), np.maximum(-price, 0.0), weights)
+
+    def clipped(self) -> CampaignMultipliers:
+        """Negative or undefined prices to 0."""
+        return CampaignMultipliers.of(self.upper - self.lower, self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """Options at prices.
+
+    Attributes:
+      reduced: float64[N], h, what each option is worth beyond what its rows cost.
+      share: float64[N], the share of its price at which that is attained.
+      flag: float64[F], w.
+      limits: what the limits of rows are worth.
+      magnitude: sum of all terms, each taken positive.
+    """
+
+    reduced: np.ndarray
+    share: np.ndarray
+    flag: np.ndarray
+    limits: float
+    magnitude: float
+
+
+def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
+    """What options, flags and limits are worth at prices, float64.
+
+    Raises:
+      ValueError: a price is negative, not finite or too large, or weights are out of their set.
+    """
+    m, n = multipliers, problem.n_items
+    n_rows = sum(map(len, problem.families)) + len(problem.rows)
+    for part in (m.upper, m.lower):
+        if part.shape != (n_rows,) or not (np.isfinite(part).all() and (part >= 0).all()):
+            raise ValueError(f"{n_rows} multipliers are needed, finite and at least 0")
+    value = problem.value_prices(m.weights)
+    money, choice = np.zeros(n), np.zeros(n)
+    size = np.abs(problem.mean) + np.abs(value)
+    limits = magnitude = 0.0
+    start = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number, family in enumerate(problem.families):
+            rows = slice(start, start + len(family))
+            start = rows.stop
+            up, low = m.upper[rows], m.lower[rows]
+            if number == problem.kept or not (up.any() or low.any()):
+                continue
+            lower, upper = family.tolerated(FEASIBILITY_TOLERANCE)
+            worth = _priced(up, upper) - _priced(low, lower)
+            limits, magnitude = limits + worth.sum(), magnitude + np.abs(worth).sum()
+            loose = family.loosened(FEASIBILITY_TOLERANCE)
+            price, gross = loose.prices(up - low), loose.prices_size(up + low)
+            if family.acts == "spend":
+                money += price
+                size += gross * problem.price
+            else:
+                choice += price
+                size += gross
+        flag = np.zeros(problem.n_flags)
+        if len(problem.rows):
+            up, low = m.upper[start:], m.lower[start:]
+            lower, upper = problem.rows.tolerated(FEASIBILITY_TOLERANCE)
+            worth = _priced(up, upper) - _priced(low, lower)
+            limits, magnitude = limits + worth.sum(), magnitude + np.abs(worth).sum()
+            price = problem.rows.matrix.T @ (up - low)
+            gross = abs(problem.rows.matrix).T @ (up + low)
+            choice += price[:n]
+            size += gross[:n]
+            flag = -price[n:]
+            magnitude += gross[n:].sum()
+        reduced, share = _best(problem, value, money * problem.price)
+        reduced -= choice
+        magnitude += size.sum()
+    if not np.isfinite(magnitude):
+        raise ValueError("multipliers are too large to evaluate")
+    return Priced(reduced, share, flag, float(limits), float(magnitude))
+
+
+def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float:
+    """The bound on the value of any plan that multipliers prove, float64, rounded up.
+
+    It holds for every plan that is feasible to `FEASIBILITY_TOLERANCE`.
+
+    Raises:
+      ValueError: see `priced`.
+    """
+    at = priced(problem, multipliers)
+    chosen = best_few(problem, at.reduced)
+    total = at.limits + at.reduced[chosen].sum() + np.maximum(at.flag, 0.0).sum()
+    per_column = len(problem.families)
+    if len(problem.rows):
+        per_column += int(np.bincount(problem.rows.matrix.indices, minlength=1).max())
+    ulps = _ULPS_PER_TERM + 4 * per_column
+    return float(total + ulps * np.finfo(np.float64).eps * at.magnitude)
+
+
+def best_few(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
+    """The options that reduced values choose, bool[N]: required ones, and the best of each group.
+
+    Of each group of the family that is kept as many as it has room for, and none at 0 or below;
+    ties go to the first.
+    """
+    chosen = problem.required.copy()
+    chosen[problem.unlimited] = reduced[problem.unlimited] > 0
+    for bucket in problem.buckets:
+        worth = np.where(bucket.option >= 0, reduced[bucket.option], 0.0)
+        taken = worth > 0
+        room = problem.free_room[bucket.group]
+        full = np.flatnonzero(taken.sum(axis=1) > room)
+        if len(full):
+            taken[full] = _largest(worth[full], room[full])
+        chosen[bucket.option[taken]] = True
+    return chosen
+
+
+def _largest(worth: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """The `room` largest of each row, bool[g, w]; the first of equal ones."""
+    taken = np.zeros(worth.shape, bool)
+    for k in np.unique(room[room > 0]):
+        rows = np.flatnonzero(room == k)
+        part = worth[rows]
+        kth = np.partition(part, part.shape[1] - k, axis=1)[:, part.shape[1] - k]
+        above = part > kth[:, None]
+        tied = part == kth[:, None]
+        left = k - above.sum(axis=1)
+        taken[rows] = above | (tied & (np.cumsum(tied, axis=1) <= left[:, None]))
+    return taken
+
+
+def chosen_at(problem: Campaign, multipliers: CampaignMultipliers) -> Decision:
+    """What prices choose: the plan that attains their bound, feasible or not."""
+    at = priced(problem, multipliers)
+    chosen = best_few(problem, at.reduced)
+    return Decision(chosen, np.where(chosen, at.share * problem.price, 0.0))
+
+
+def _best(
+    problem: Campaign, value: np.ndarray, price_of_share: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most of `value r(z) - price_of_share z` over the shares allowed, and where it is."""
+    spending = problem.spending
+    if spending.least == 1:
+        return value - price_of_share, np.ones(len(value))
+    found = np.full(len(value), -np.inf)
+    where = np.ones(len(value))
+    ends = np.full(len(value), spending.least), np.ones(len(value))
+    for share in (*ends, spending.best_share(value, price_of_share)):
+        worth = value * spending.response(share) - price_of_share * share
+        better = worth > found
+        found, where = np.where(better, worth, found), np.where(better, share, where)
+    return found, where
+
+
+def _priced(price: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Price times limit; an unpriced limit counts nothing, even an infinite one."""
+    return np.where(price > 0, price * np.where(price > 0, limit, 0.0), 0.0)
