@@ -1,5 +1,6 @@
 """Campaigns: which posts should a budget buy."""
 
+from jaxcampaign.problems.campaign.assessment import violations
 from jaxcampaign.problems.campaign.constraints import (
     AtLeast,
     AtMost,
@@ -13,7 +14,10 @@ from jaxcampaign.problems.campaign.families import Family
 from jaxcampaign.problems.campaign.lagrangian import (
     CampaignMultipliers,
     campaign_bound,
+    best_few,
     chosen_at,
+    flip_costs,
+    priced,
 )
 from jaxcampaign.problems.campaign.problem import Campaign, Decision
 from jaxcampaign.problems.campaign.risk import (
@@ -43,6 +47,10 @@ __all__ = [
     "MinimumSpend",
     "Require",
     "SummedDeviation",
+    "best_few",
     "campaign_bound",
     "chosen_at",
+    "flip_costs",
+    "priced",
+    "violations",
 ]

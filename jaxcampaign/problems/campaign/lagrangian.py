@@ -183,6 +183,34 @@ def _largest(worth: np.ndarray, room: np.ndarray) -> np.ndarray:
     return taken
 
 
+def flip_costs(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
+    """By how much the bound falls if an option's choice is turned round, float64[N].
+
+    Infinite for options that are required or excluded, and where a group has no room at all. A
+    plan that is better than the bound less the flip cost of an option agrees with it there.
+    """
+    cost = np.full(problem.n_items, np.inf)
+    cost[problem.unlimited] = np.abs(reduced[problem.unlimited])
+    for bucket in problem.buckets:
+        inside = bucket.option >= 0
+        worth = np.where(inside, reduced[bucket.option], -np.inf)
+        room = problem.free_room[bucket.group]
+        width = worth.shape[1]
+        for k in np.unique(room[room > 0]):
+            rows = np.flatnonzero(room == k)
+            part = worth[rows]
+            ranked = np.sort(-np.partition(-part, min(k, width - 1), axis=1)[:, : k + 1], axis=1)
+            # Of k + 1 or fewer that are ranked, rising, the first is out and the next the last in.
+            limited = k < width
+            first_out = np.maximum(ranked[:, 0], 0.0) if limited else np.zeros(len(rows))
+            last_in = np.maximum(ranked[:, 1], 0.0) if limited else np.zeros(len(rows))
+            chosen = (part > 0) & (part >= last_in[:, None])
+            flip = np.where(chosen, part - first_out[:, None], last_in[:, None] - part)
+            own = inside[rows]
+            cost[bucket.option[rows][own]] = np.maximum(flip[own], 0.0)
+    return cost
+
+
 def chosen_at(problem: Campaign, multipliers: CampaignMultipliers) -> Decision:
     """What prices choose: the plan that attains their bound, feasible or not."""
     at = priced(problem, multipliers)

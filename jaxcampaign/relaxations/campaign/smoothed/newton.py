@@ -21,7 +21,7 @@ from scipy import linalg, sparse
 
 from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.progress import progress
-from jaxcampaign.relaxations.smoothed.oracle import Answer, Coupling, evaluate
+from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, evaluate
 
 # Temperatures, in units of a typical value: from the first down to the last by a factor.
 _HOT, _COLD, _COOLING = 1.0, 2e-4, 0.25

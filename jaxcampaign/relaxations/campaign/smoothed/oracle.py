@@ -161,6 +161,18 @@ class Coupling:
         return CampaignMultipliers.of(every, weights)
 
 
+    def price_of(
+        self, problem: Campaign, multipliers: CampaignMultipliers | None
+    ) -> np.ndarray | None:
+        """Prices of an earlier answer in the units of the device, float64[M]."""
+        if multipliers is None:
+            return None
+        begin = np.concatenate([[0], np.cumsum([len(family) for family in problem.families])])
+        every = multipliers.upper - multipliers.lower
+        found = [every[begin[number] : begin[number + 1]] for number in self.family]
+        return np.concatenate([np.zeros(0), *found]) * self.unit / self.scale
+
+
 def evaluate(
     coupling: Coupling, price: np.ndarray, gamma: float, levels: list[Array] | None
 ) -> tuple[float, np.ndarray, list[Answer]]:

@@ -1,0 +1,1 @@
+"""Easier problems for campaigns: the linear program over some options, and the dual."""

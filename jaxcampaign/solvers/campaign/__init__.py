@@ -1,0 +1,1 @@
+"""Solvers of campaigns, one algorithm a file."""
