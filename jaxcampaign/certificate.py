@@ -17,14 +17,17 @@ import numpy as np
 from jaxcampaign.problems import (
     FEASIBILITY_TOLERANCE,
     Multipliers,
+    Problem,
     Proof,
     SlotProblem,
-    proven_bound,
     refutation,
 )
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, refuting_excess
 
 # Share of the largest sum in a bound that its rounding outward may take.
 _ROUNDING = 1e-12
+# Rows that a refutation of a campaign names.
+_SHOWN = 20
 # A plan may call itself optimal up to this gap.
 OPTIMALITY_GAP = 1e-6
 
@@ -101,63 +104,60 @@ class Certificate:
 
 
 def certify(
-    problem: SlotProblem,
+    problem: Problem,
     selection: np.ndarray,
-    multipliers: Proof | None = None,
+    multipliers: Proof | CampaignMultipliers | None = None,
     solver_bound: float | None = None,
+    spend: np.ndarray | None = None,
 ) -> Certificate:
     """Recompute everything that is claimed of a selection.
 
     Args:
       problem: what was asked.
-      selection: bool[S].
+      selection: bool[N], of slots or options.
       multipliers: proof of a bound; without it the trivial bound of zero multipliers is used.
       solver_bound: bound of a branch and bound that exceeds what multipliers can prove.
+      spend: float64[N], money that each option of a campaign gets; its price where left out.
 
     Raises:
       ValueError: the selection has the wrong length, or a multiplier is negative.
     """
     selection = np.asarray(selection)
     if selection.shape != (problem.n_items,) or selection.dtype != bool:
-        raise ValueError(f"selection must be bool[{problem.n_items}], one entry per slot")
-    achieved = problem.objective.reference(selection)
-    cost = math.fsum(problem.cost[selection])
-    value = problem.value(achieved, cost)
-    violations = _violations(problem, selection)
-    short = achieved < problem.required
-    feasible = not violations and not short.any()
-
+        raise ValueError(f"selection must be bool[{problem.n_items}], one entry per item")
+    found = problem.assess(selection, spend)
     reasons = unreachable(problem)
-    if not reasons and not feasible and multipliers is not None:
-        reasons = refuted(problem, multipliers, achieved)
+    if not reasons and not found.feasible and multipliers is not None:
+        reasons = refuted(problem, multipliers, found.achieved)
     rechecked = bound = gap = None
     if reasons:
         solver_bound = None
     else:
-        rechecked = trivial = _trivial(problem)
+        rechecked = trivial = problem.trivial_bound
         if multipliers is not None:
-            rechecked = _better(problem.sense, trivial, proven_bound(problem, multipliers))
+            rechecked = _better(problem.sense, trivial, problem.proven_bound(multipliers))
         # Differences below this are rounding: of the value, or of a bound made of such large sums.
-        negligible = max(FEASIBILITY_TOLERANCE * abs(value), _ROUNDING * abs(trivial))
-        if solver_bound is not None and feasible and abs(solver_bound - value) <= negligible:
-            solver_bound = value
+        negligible = max(FEASIBILITY_TOLERANCE * abs(found.value), _ROUNDING * abs(trivial))
+        if solver_bound is not None and found.feasible:
+            solver_bound = found.value if abs(solver_bound - found.value) <= negligible else solver_bound
         bound = _better(problem.sense, rechecked, solver_bound)
-        if feasible:
-            gap = relative_gap(value, bound) if abs(value - bound) > negligible else 0.0
+        if found.feasible:
+            near = abs(found.value - bound) <= negligible
+            gap = 0.0 if near else relative_gap(found.value, bound)
     return Certificate(
         problem=problem.name,
         sense=problem.sense,
-        feasible=feasible,
-        cost=cost,
-        value=value,
+        feasible=found.feasible,
+        cost=found.cost,
+        value=found.value,
         bound=bound,
         rechecked_bound=rechecked,
         solver_bound=solver_bound,
         gap=gap,
         product_ids=problem.product_ids,
-        achieved=achieved,
+        achieved=found.achieved,
         demand=problem.demand,
-        violations=violations,
+        violations=found.violations,
         reasons=reasons,
     )
 
@@ -170,12 +170,15 @@ def relative_gap(value: float, bound: float) -> float:
     return difference / abs(value) if value else math.inf
 
 
-def unreachable(problem: SlotProblem) -> tuple[str, ...]:
+def unreachable(problem: Problem) -> tuple[str, ...]:
     """One sentence for each demand that all slots together cannot meet.
 
     Influence is monotone, so for a problem without rows this is exact: it has a feasible
     selection if and only if the result is empty. With rows it is necessary; `refuted` goes further.
     """
+    if isinstance(problem, Campaign):
+        return ()
+    assert isinstance(problem, SlotProblem)
     everything = problem.objective.reference(np.ones(problem.n_items, bool))
     short = problem.demand - everything
     return tuple(
@@ -185,7 +188,9 @@ def unreachable(problem: SlotProblem) -> tuple[str, ...]:
     )
 
 
-def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> tuple[str, ...]:
+def refuted(
+    problem: Problem, multipliers: Proof | CampaignMultipliers, achieved: np.ndarray
+) -> tuple[str, ...]:
     """Why no selection meets every demand and limit, if the multipliers prove that; else empty.
 
     Either of two facts is enough. A bound on the cost of any feasible selection above the cost of
@@ -200,7 +205,9 @@ def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> t
     Raises:
       ValueError: a multiplier is negative, not finite, or too large to evaluate.
     """
-    if problem.sense != "min":
+    if isinstance(problem, Campaign):
+        return _refuted_campaign(problem, multipliers)
+    if not isinstance(problem, SlotProblem) or problem.sense != "min":
         return ()
     asked = "the demands cannot all be met within the limits"
     excess, above_all = refutation(problem, multipliers)
@@ -229,27 +236,17 @@ def refuted(problem: SlotProblem, multipliers: Proof, achieved: np.ndarray) -> t
     )
 
 
-def _violations(problem: SlotProblem, selection: np.ndarray) -> tuple[dict[str, Any], ...]:
-    rows = problem.rows
-    activity = rows.matrix @ selection.astype(np.float64) if len(rows) else np.zeros(0)
-    lower, upper = rows.tolerated(FEASIBILITY_TOLERANCE)
-    broken = (activity > upper) | (activity < lower)
-    return tuple(
-        {
-            "row": rows.names[int(i)],
-            "activity": float(activity[i]),
-            "lower": float(rows.lower[i]),
-            "upper": float(rows.upper[i]),
-        }
-        for i in np.flatnonzero(broken)
-    )
-
-
-def _trivial(problem: SlotProblem) -> float:
-    """The bound without any multiplier: nothing costs less than 0; nobody is reached twice."""
-    if problem.sense == "min":
-        return float(np.minimum(problem.item_cost, 0).sum())
-    return float(problem.user_value.sum())
+def _refuted_campaign(problem: Campaign, multipliers: Any) -> tuple[str, ...]:
+    """Why no plan keeps every row, if the prices prove that: of nothing, they demand something."""
+    if not isinstance(multipliers, CampaignMultipliers):
+        return ()
+    excess = refuting_excess(problem, multipliers)
+    if excess <= 0:
+        return ()
+    rows = multipliers.priced_rows(problem)
+    asked = "the constraints cannot all be kept: weighted by the stored multipliers, they ask for "
+    asked += f"{excess:g} more than can be had"
+    return (asked, *(f"{name}: {reason}" for name, reason in rows[:_SHOWN]))
 
 
 def _better(sense: str, bound: float, other: float | None) -> float:

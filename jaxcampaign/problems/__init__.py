@@ -1,5 +1,6 @@
 """What is asked: objectives, constraint rows, problems, and the multipliers that prove bounds."""
 
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, Assessment, Problem
 from jaxcampaign.problems.branching import (
     BranchedMultipliers,
     Proof,
@@ -14,7 +15,6 @@ from jaxcampaign.problems.objectives import ProductInfluence, SetFunction, reach
 from jaxcampaign.problems.rounding import RoundedRows
 from jaxcampaign.problems.rows import Rows
 from jaxcampaign.problems.slots import (
-    FEASIBILITY_TOLERANCE,
     BudgetedSlots,
     CommonSlots,
     SlotProblem,
@@ -23,12 +23,14 @@ from jaxcampaign.problems.wrappers import Truncated, Weighted
 
 __all__ = [
     "FEASIBILITY_TOLERANCE",
+    "Assessment",
     "BranchedMultipliers",
     "BudgetedSlots",
     "CommonSlots",
     "Cuts",
     "DisjointSlots",
     "Multipliers",
+    "Problem",
     "ProductInfluence",
     "Proof",
     "RoundedRows",

@@ -22,7 +22,8 @@ from scipy import sparse
 
 from jaxcampaign.problems.cuts import Cuts
 from jaxcampaign.problems.rounding import RoundedRows
-from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE, SlotProblem
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems.slots import SlotProblem
 
 # Rounding of one term, in units in the last place; sums add one unit per term they run over.
 _ULPS_PER_TERM = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,14 +14,12 @@ from scipy import sparse
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.influence.matrix import Influence
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, Assessment, broken_rows
 from jaxcampaign.problems.audiences import Audiences
 from jaxcampaign.problems.inputs import positive_number, product_demands, slot_costs
 from jaxcampaign.problems.objectives import ProductInfluence
 from jaxcampaign.problems.rows import Rows
 
-# A demand or limit counts as met within this share of its size: float64 rounding, nothing more.
-# Bounds are proven for the problem with exactly this tolerance, so that none can exceed a value.
-FEASIBILITY_TOLERANCE = 1e-9
 # Below it a demand is nothing: its inverse would overflow.
 _LEAST_DEMAND = 1e-300
 
@@ -141,6 +140,29 @@ class SlotProblem:
     def value(self, achieved: np.ndarray, cost: float) -> float:
         """What the problem optimises, from the achieved influence [L] and the cost."""
         return cost if self.sense == "min" else float(self.weight @ achieved)
+
+    def assess(self, selection: np.ndarray, spend: np.ndarray | None = None) -> Assessment:
+        """What is true of a selection, bool[S], in float64; `spend` has no meaning for slots."""
+        achieved = self.objective.reference(selection)
+        cost = math.fsum(self.cost[selection])
+        rows = self.rows
+        activity = rows.matrix @ selection.astype(np.float64) if len(rows) else np.zeros(0)
+        broken = broken_rows(rows, activity, *rows.tolerated(FEASIBILITY_TOLERANCE))
+        feasible = not broken and not (achieved < self.required).any()
+        return Assessment(feasible, cost, self.value(achieved, cost), achieved, broken)
+
+    @property
+    def trivial_bound(self) -> float:
+        """The bound without any multiplier: nothing costs less than 0; nobody is reached twice."""
+        if self.sense == "min":
+            return float(np.minimum(self.item_cost, 0).sum())
+        return float(self.user_value.sum())
+
+    def proven_bound(self, proof: Any) -> float:
+        """The bound that a proof proves; see `problems.proven_bound`."""
+        from jaxcampaign.problems.branching import proven_bound
+
+        return proven_bound(self, proof)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.product_ids)} products, {self.influence!r})"

@@ -9,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from jaxcampaign.problems import Proof, SlotProblem
+from jaxcampaign.problems import Proof
+from jaxcampaign.problems.campaign import CampaignMultipliers
 
 
 @dataclass(frozen=True)
@@ -43,28 +44,34 @@ class Finding:
     """What a solver found; `solve` certifies it and believes nothing else.
 
     Attributes:
-      selection: bool[S].
+      selection: bool[N], of slots or options.
       multipliers: proof of a bound, if the solver has one.
       solver_bound: bound of a branch and bound, if there is one.
       limit_hit: a limit of time or iterations ended the search.
       target: the share of every demand that the search works towards; below 1 for a solver with
         two criteria that was told to stop at its guarantee.
       statistics: counts and seconds.
+      spend: float64[N], money that each option of a campaign gets; None for its price.
     """
 
     selection: np.ndarray
-    multipliers: Proof | None = None
+    multipliers: Proof | CampaignMultipliers | None = None
     solver_bound: float | None = None
     limit_hit: bool = False
     target: float = 1.0
     statistics: dict[str, Any] = field(default_factory=dict)
+    spend: np.ndarray | None = None
 
 
 @runtime_checkable
 class Solver(Protocol):
-    """Searches for a good selection of a problem that has a feasible one."""
+    """Searches for a good selection of a problem.
 
-    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+    A solver of slot problems is given one that has a feasible selection; one of campaigns may find
+    that there is none.
+    """
+
+    def search(self, problem: Any, *, key: jax.Array, clock: Clock) -> Finding:
         """Search until done or the clock is out.
 
         Args:

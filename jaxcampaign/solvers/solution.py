@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.certificate import Certificate
-from jaxcampaign.problems import Proof, SlotProblem
 
 _ADVICE = {
     "optimal": "proven optimal",
@@ -26,7 +25,7 @@ _ADVICE = {
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["problem", "selection", "certificate", "multipliers"],
+    data_fields=["problem", "selection", "certificate", "multipliers", "spend"],
     meta_fields=["status", "solver", "target", "statistics"],
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,17 +44,20 @@ class Solution:
       solver: the solver that was used, as text.
       target: the share of every demand that the solver worked towards, 1 for all but those with
         two criteria.
+      spend: float64[N], money that each option of a campaign gets; None for its price, and for
+        slots.
       statistics: seconds and counts; `chosen_because` where `solve` picked the solver.
     """
 
-    problem: SlotProblem
+    problem: Any
     selection: np.ndarray
     certificate: Certificate
-    multipliers: Proof | None
+    multipliers: Any
     status: str
     solver: str
     statistics: dict[str, Any] = field(default_factory=dict)
     target: float = 1.0
+    spend: np.ndarray | None = None
 
     def table(self) -> pd.DataFrame:
         """One row per chosen slot: slot_id, board_id, start_min, end_min, cost, influence.
@@ -89,7 +91,7 @@ class Solution:
         c = self.certificate
         facts = {
             "status": f"{self.status} ({_ADVICE[self.status]})",
-            "slots": f"{int(self.selection.sum()):,} of {self.problem.base.n_slots:,}",
+            "slots": self._count(),
             "cost": f"{c.cost:,.6g}",
         }
         if c.sense == "max":
@@ -107,6 +109,9 @@ class Solution:
             facts["chosen because"] = self.statistics["chosen_because"]
         return facts
 
+    def _count(self) -> str:
+        return f"{int(self.selection.sum()):,} of {self.problem.base.n_slots:,}"
+
     def __repr__(self) -> str:
         facts = self.summary()
         width = max(map(len, facts))
@@ -115,6 +120,9 @@ class Solution:
         return "\n".join([f"Solution of {self.problem!r}", *lines])
 
     def _repr_html_(self) -> str:
+        return self._html(self.per_product().head(10))
+
+    def _html(self, table: pd.DataFrame) -> str:
         cells = "".join(
             f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
@@ -122,5 +130,6 @@ class Solution:
         )
         reasons = "".join(f"<li>{html.escape(r)}</li>" for r in self.certificate.reasons[:5])
         reasons = f"<ul>{reasons}</ul>" if reasons else ""
-        products = self.per_product().head(10).to_html(index=False, float_format="{:.4g}".format)
-        return f"<table>{cells}</table>{reasons}{products}"
+        return f"<table>{cells}</table>{reasons}" + table.to_html(
+            index=False, float_format="{:.4g}".format
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,11 +15,14 @@ from jaxcampaign.certificate import (
     unreachable,
 )
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems import DisjointSlots, SlotProblem
+from jaxcampaign.problems import DisjointSlots, Problem, SlotProblem
+from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations import FirstOrderRelaxation
 from jaxcampaign.solvers.base import Clock, Finding, Solver
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
+from jaxcampaign.solvers.campaign.choose import choose_campaign_solver
+from jaxcampaign.solvers.campaign.solution import CampaignSolution
 from jaxcampaign.solvers.greedy import Greedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
 from jaxcampaign.solvers.solution import Solution
@@ -36,7 +40,7 @@ _SIMPLEX_PAIRS_DISJOINT = 2_000_000
 
 
 def solve(
-    problem: SlotProblem,
+    problem: Problem,
     solver: Solver | None = None,
     *,
     key: jax.Array | None = None,
@@ -65,31 +69,35 @@ def solve(
             remedy="correct it, or leave it out",
         )
     began = time.monotonic()
-    statistics = {}
+    statistics: dict[str, Any] = {}
     if solver is None:
         solver, statistics["chosen_because"] = choose_solver(problem)
     key = jax.random.key(0) if key is None else key
     reasons = unreachable(problem)
-    asked = _within_reach(problem) if reasons else problem
+    asked = _within_reach(problem) if isinstance(problem, SlotProblem) and reasons else problem
     found = solver.search(asked, key=key, clock=Clock.after(time_limit))
-    certificate = certify(
-        problem, found.selection, None if reasons else found.multipliers, found.solver_bound
-    )
+    proof = None if reasons else found.multipliers
+    certificate = certify(problem, found.selection, proof, found.solver_bound, found.spend)
     statistics |= found.statistics | {"seconds": time.monotonic() - began}
-    return Solution(
+    kind = CampaignSolution if isinstance(problem, Campaign) else Solution
+    return kind(
         problem=problem,
         selection=found.selection,
         certificate=certificate,
-        multipliers=None if reasons else found.multipliers,
+        multipliers=proof,
         status=_status(certificate, found),
         solver=repr(solver),
         target=found.target,
         statistics=statistics,
+        spend=found.spend,
     )
 
 
-def choose_solver(problem: SlotProblem) -> tuple[Solver, str]:
+def choose_solver(problem: Problem) -> tuple[Solver, str]:
     """The solver that `solve` takes by default, and why."""
+    if isinstance(problem, Campaign):
+        return choose_campaign_solver(problem)
+    assert isinstance(problem, SlotProblem)
     pairs = problem.influence.n_pairs
     if problem.n_items <= 12 and problem.influence.n_users <= _BRUTE_USERS:
         return BruteForce(), f"{problem.n_items} slots: all selections can be tried"

@@ -18,6 +18,7 @@ from jaxcampaign.problems.campaign.lagrangian import (
     chosen_at,
     flip_costs,
     priced,
+    refuting_excess,
 )
 from jaxcampaign.problems.campaign.problem import Campaign, Decision
 from jaxcampaign.problems.campaign.risk import (
@@ -52,5 +53,6 @@ __all__ = [
     "chosen_at",
     "flip_costs",
     "priced",
+    "refuting_excess",
     "violations",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxcampaign.problems.campaign.problem import Campaign, Decision
-from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, broken_rows
+
+if TYPE_CHECKING:
+    from jaxcampaign.problems.campaign.problem import Campaign, Decision
 
 
 def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], ...]:
@@ -16,16 +18,16 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
     A limit counts as kept within `FEASIBILITY_TOLERANCE` of its size, a share within that of
     itself.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     counts = decision.chosen.astype(np.float64)
     for family in problem.families:
         loose = family.loosened(FEASIBILITY_TOLERANCE)
         activity = loose.activity(decision.spend if family.acts == "spend" else counts)
         lower, upper = family.tolerated(FEASIBILITY_TOLERANCE)
-        found += _broken(family, activity, lower, upper)
+        found += broken_rows(family, activity, lower, upper)
     if len(problem.rows):
         activity = problem.rows.matrix @ problem.columns(decision)
-        found += _broken(problem.rows, activity, *problem.rows.tolerated(FEASIBILITY_TOLERANCE))
+        found += broken_rows(problem.rows, activity, *problem.rows.tolerated(FEASIBILITY_TOLERANCE))
     for name, rows, least, most in (
         ("required option {}", problem.required & ~decision.chosen, 1.0, 1.0),
         ("excluded option {}", problem.excluded & decision.chosen, 0.0, 0.0),
@@ -48,17 +50,3 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
             }
         )
     return tuple(found)
-
-
-def _broken(rows: Any, activity: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> list[dict]:
-    # Written so that an activity that is no number breaks its row.
-    kept = (activity <= upper) & (activity >= lower)
-    return [
-        {
-            "row": rows.names[int(i)],
-            "activity": float(activity[i]),
-            "lower": float(rows.lower[i]),
-            "upper": float(rows.upper[i]),
-        }
-        for i in np.flatnonzero(~kept)
-    ]

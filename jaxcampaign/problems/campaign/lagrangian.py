@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from jaxcampaign.problems.campaign.problem import Campaign, Decision
-from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE
 
 # Rounding of one term, in units in the last place; sums add one unit per term they run over.
 _ULPS_PER_TERM = 128
@@ -57,6 +57,19 @@ class CampaignMultipliers:
     def clipped(self) -> CampaignMultipliers:
         """Negative or undefined prices to 0."""
         return CampaignMultipliers.of(self.upper - self.lower, self.weights)
+
+
+    def priced_rows(self, problem: Campaign) -> list[tuple[str, str]]:
+        """Name and reason of the rows with a price, the dearest first."""
+        price = self.upper + self.lower
+        order = np.argsort(-price, kind="stable")
+        begin = np.concatenate([[0], np.cumsum([len(family) for family in problem.families])])
+        found = []
+        for i in order[: np.count_nonzero(price)]:
+            at = int(np.searchsorted(begin, i, side="right")) - 1
+            rows = problem.families[at] if at < len(problem.families) else problem.rows
+            found.append((rows.names[int(i - begin[at])], rows.reasons[int(i - begin[at])]))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +161,18 @@ def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float
         per_column += int(np.bincount(problem.rows.matrix.indices, minlength=1).max())
     ulps = _ULPS_PER_TERM + 4 * per_column
     return float(total + ulps * np.finfo(np.float64).eps * at.magnitude)
+
+
+def refuting_excess(problem: Campaign, multipliers: CampaignMultipliers) -> float:
+    """By how much prices show that no plan keeps all rows; only a number above 0 shows it.
+
+    With nothing to gain every feasible plan is worth 0, so a bound below 0 leaves none (Farkas).
+
+    Raises:
+      ValueError: see `priced`.
+    """
+    bare = CampaignMultipliers(multipliers.upper, multipliers.lower, np.zeros(0))
+    return -campaign_bound(problem.without_value(), bare)
 
 
 def best_few(problem: Campaign, reduced: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ import pandas as pd
 from scipy import sparse
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, Assessment
+from jaxcampaign.problems.campaign.assessment import violations
 from jaxcampaign.problems.campaign.buckets import Bucket, buckets_of
 from jaxcampaign.problems.campaign.constraints import AtMost, Constraint
 from jaxcampaign.problems.campaign.draft import Draft
@@ -23,10 +25,10 @@ from jaxcampaign.problems.campaign.risk import Measure, Risk, SummedDeviation, r
 from jaxcampaign.problems.campaign.spending import FixedPrice, Spending
 from jaxcampaign.problems.inputs import positive_number
 from jaxcampaign.problems.rows import Rows
-from jaxcampaign.problems.slots import FEASIBILITY_TOLERANCE
 
 if TYPE_CHECKING:
     from jaxcampaign.effectiveness import Effectiveness
+    from jaxcampaign.problems.campaign.lagrangian import CampaignMultipliers
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class Campaign:
 
     sense: ClassVar[str] = "max"
     name: ClassVar[str] = "campaign"
+    product_ids: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -149,6 +152,11 @@ class Campaign:
     def n_items(self) -> int:
         """Number of options, N."""
         return len(self.mean)
+
+    @property
+    def demand(self) -> np.ndarray:
+        """None: constraints of campaigns are rows."""
+        return np.zeros(0)
 
     @property
     def n_flags(self) -> int:
@@ -231,6 +239,34 @@ class Campaign:
         if not self.risk_aversion:
             return total
         return total - self.risk_aversion * risk_of(self.measure, effect)
+
+    def assess(self, selection: np.ndarray, spend: np.ndarray | None = None) -> Assessment:
+        """What is true of a choice bool[N] and the money that options get, float64[N]."""
+        decision = self.in_full(selection) if spend is None else Decision(selection, spend)
+        broken = violations(self, decision)
+        cost = math.fsum(decision.spend[selection])
+        return Assessment(not broken, cost, self.value(decision), np.zeros(0), broken)
+
+    @cached_property
+    def trivial_bound(self) -> float:
+        """The bound without any price: everything that is worth something, within the groups."""
+        from jaxcampaign.problems.campaign.lagrangian import CampaignMultipliers
+
+        return self.proven_bound(CampaignMultipliers.zero(self))
+
+    def proven_bound(self, proof: CampaignMultipliers) -> float:
+        """The bound that prices prove; see `campaign_bound`."""
+        from jaxcampaign.problems.campaign.lagrangian import campaign_bound
+
+        return campaign_bound(self, proof)
+
+    def without_value(self) -> Campaign:
+        """The same constraints with nothing to gain: what is left is whether they can be kept."""
+        twin = object.__new__(Campaign)
+        twin._set(**{name: getattr(self, name) for name in self.__dataclass_fields__})
+        none = np.zeros(self.n_items)
+        twin._set(mean=none, std=none, risk_aversion=0.0)
+        return twin
 
     def columns(self, decision: Decision) -> np.ndarray:
         """Options and flags as a vector, float64[N + F]."""

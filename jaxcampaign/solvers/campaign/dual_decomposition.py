@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from jaxcampaign.problems.campaign import (
@@ -20,7 +21,10 @@ from jaxcampaign.problems.campaign import (
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
-from jaxcampaign.solvers.base import Clock
+from jaxcampaign.solvers.base import Clock, Finding
+
+if TYPE_CHECKING:
+    from jaxcampaign.solvers.solution import Solution
 
 # The core holds so many options for each coupling row, and at least and at most so many.
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
@@ -28,27 +32,6 @@ _GROWTH = 2.0
 _LP_ROUNDS = 6
 # A core's relaxation proves the dual's best value where it comes so near.
 _NEAR = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class CampaignFinding:
-    """What a solver of campaigns found; `solve` certifies it and believes nothing else.
-
-    Attributes:
-      chosen: bool[N].
-      spend: float64[N]; None where every chosen option is paid in full.
-      multipliers: proof of a bound.
-      solver_bound: bound of a branch and bound.
-      limit_hit: a limit of time ended the search.
-      statistics: counts and seconds.
-    """
-
-    chosen: np.ndarray
-    spend: np.ndarray | None = None
-    multipliers: CampaignMultipliers | None = None
-    solver_bound: float | None = None
-    limit_hit: bool = False
-    statistics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,18 +48,20 @@ class DualDecomposition:
     Args:
       gap: relative gap at which to stop.
       time_limit: seconds at most.
+      warm: prices of an answer to a campaign with the same rows but other limits or values, or
+        that answer: where the search begins.
     """
 
     gap: float = 1e-7
     time_limit: float = 60.0
+    warm: CampaignMultipliers | Solution | None = field(default=None, repr=False)
 
-    def search(
-        self, problem: Campaign, *, clock: Clock, start: CampaignMultipliers | None = None
-    ) -> CampaignFinding:
-        """Search; prices of an earlier answer are where it begins."""
+    def search(self, problem: Campaign, *, key: jax.Array, clock: Clock) -> Finding:
+        """Search; nothing is random."""
         limit = Clock.after(self.time_limit)
         clock = limit if limit.end < clock.end else clock
-        return _Search(problem, self.gap, clock).run(start)
+        warm = self.warm if self.warm is None else getattr(self.warm, "multipliers", self.warm)
+        return _Search(problem, self.gap, clock).run(warm)
 
 
 class _Search:
@@ -90,7 +75,7 @@ class _Search:
         self.worth = -np.inf
         self.statistics: dict[str, Any] = {}
 
-    def run(self, start: CampaignMultipliers | None) -> CampaignFinding:
+    def run(self, start: CampaignMultipliers | None) -> Finding:
         began = time.monotonic()
         coupling = Coupling.of(self.problem, self.weights)
         prices = minimise(coupling, coupling.price_of(self.problem, start), end=self.clock.end)
@@ -103,9 +88,8 @@ class _Search:
         if self.chosen is None:
             at = priced(self.problem, self.best)
             self.chosen = best_few(self.problem, at.reduced)
-        return CampaignFinding(
+        return Finding(
             self.chosen,
-            None,
             self.best,
             claimed,
             limit_hit=self.clock.out,

@@ -1,0 +1,115 @@
+"""The answer to a campaign: its posts, what they cost and bring, and why each is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import numpy as np
+import pandas as pd
+
+from jaxcampaign.problems.campaign import Campaign, Decision, priced
+from jaxcampaign.solvers.solution import Solution
+
+_SHOWN = 10
+_KEY = ("influencer_id", "content_type", "event_id", "offset_hours", "posted_at")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["problem", "selection", "certificate", "multipliers", "spend"],
+    meta_fields=["status", "solver", "target", "statistics"],
+)
+@dataclass(frozen=True, eq=False, repr=False)
+class CampaignSolution(Solution):
+    """A campaign plan; the attributes are those of `Solution`."""
+
+    problem: Campaign
+
+    @property
+    def decision(self) -> Decision:
+        """Choice and money."""
+        if self.spend is None:
+            return self.problem.in_full(self.selection)
+        return Decision(self.selection, self.spend)
+
+    def table(self) -> pd.DataFrame:
+        """One row per chosen post: its ids, price, budget, mean, std, reduced_value, why.
+
+        `reduced_value` is what the post is worth beyond what its rows cost at the shadow prices;
+        `why` says so in words. The most valuable posts come first, ties by id.
+        """
+        problem = self.problem
+        chosen = np.flatnonzero(self.selection)
+        keys = [name for name in _KEY if name in problem.options]
+        frame = problem.options[keys].iloc[chosen].reset_index(drop=True)
+        frame["price"] = problem.price[chosen]
+        frame["budget"] = self.decision.spend[chosen]
+        frame["mean"] = problem.mean[chosen]
+        frame["std"] = problem.std[chosen]
+        if self.multipliers is not None:
+            reduced = priced(problem, self.multipliers).reduced[chosen]
+            frame["reduced_value"] = reduced
+            frame["why"] = _why(reduced, problem.required[chosen])
+        by = ["mean", *keys]
+        order = frame.sort_values(by, ascending=[False, *[True] * len(keys)])
+        return order.reset_index(drop=True)
+
+    def shadow_prices(self) -> pd.DataFrame:
+        """One row per constraint with a price: row, price, activity, lower, upper, reason.
+
+        `price` is what one more unit of the limit is worth, at most and for small changes exactly:
+        the plan's own proof.
+        """
+        columns = ("row", "price", "activity", "lower", "upper", "reason")
+        if self.multipliers is None:
+            return pd.DataFrame(columns=list(columns))
+        problem, records = self.problem, []
+        price = self.multipliers.upper - self.multipliers.lower
+        decision, start = self.decision, 0
+        counts = decision.chosen.astype(np.float64)
+        for family in (*problem.families, problem.rows):
+            own = price[start : start + len(family)]
+            start += len(family)
+            at = np.flatnonzero(own)
+            if family is problem.rows:
+                activity = problem.rows.matrix @ problem.columns(decision) if len(own) else own
+            else:
+                activity = family.activity(decision.spend if family.acts == "spend" else counts)
+            records += [
+                (family.names[i], own[i], activity[i], family.lower[i], family.upper[i], family.reasons[i])
+                for i in at.tolist()
+            ]
+        frame = pd.DataFrame(records, columns=list(columns))
+        order = frame["price"].abs().sort_values(ascending=False, kind="stable").index
+        return frame.loc[order].reset_index(drop=True)
+
+    def _count(self) -> str:
+        return f"{int(self.selection.sum()):,} of {self.problem.n_items:,}"
+
+    def summary(self) -> dict[str, str]:
+        """What a reader wants to know first, as label -> text."""
+        c, problem = self.certificate, self.problem
+        facts = super().summary()
+        spent = f"{c.cost:,.2f}"
+        if problem.budget is not None:
+            spent += f" of {problem.budget:,.2f}"
+        known = {
+            "status": facts["status"],
+            "posts": facts["slots"],
+            "spend": spent,
+            "value": f"{c.value:,.6g}",
+        }
+        kept = ("bound", "gap", "solver", "chosen because")
+        return known | {name: facts[name] for name in kept if name in facts}
+
+    def _repr_html_(self) -> str:
+        return self._html(self.table().head(_SHOWN))
+
+
+def _why(reduced: np.ndarray, required: np.ndarray) -> np.ndarray:
+    worth = np.char.add("worth ", np.char.mod("%.4g", reduced))
+    text = np.where(reduced > 0, np.char.add(worth, " beyond the price of its rows"), "")
+    text = np.where(reduced <= 0, "needed to keep the constraints, or to use what is left", text)
+    return np.where(required, "required", text)
