@@ -139,7 +139,9 @@ def certify(
         # Differences below this are rounding: of the value, or of a bound made of such large sums.
         negligible = max(FEASIBILITY_TOLERANCE * abs(found.value), _ROUNDING * abs(trivial))
         if solver_bound is not None and found.feasible:
-            solver_bound = found.value if abs(solver_bound - found.value) <= negligible else solver_bound
+            solver_bound = (
+                found.value if abs(solver_bound - found.value) <= negligible else solver_bound
+            )
         bound = _better(problem.sense, rechecked, solver_bound)
         if found.feasible:
             near = abs(found.value - bound) <= negligible

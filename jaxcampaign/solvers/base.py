@@ -52,6 +52,8 @@ class Finding:
         two criteria that was told to stop at its guarantee.
       statistics: counts and seconds.
       spend: float64[N], money that each option of a campaign gets; None for its price.
+      infeasible: a branch and bound found that there is no feasible selection, which is its word
+        where the multipliers do not prove it.
     """
 
     selection: np.ndarray
@@ -61,6 +63,7 @@ class Finding:
     target: float = 1.0
     statistics: dict[str, Any] = field(default_factory=dict)
     spend: np.ndarray | None = None
+    infeasible: bool = False
 
 
 @runtime_checkable

@@ -121,7 +121,7 @@ def _within_reach(problem: SlotProblem) -> SlotProblem:
 
 def _status(certificate: Certificate, found: Finding) -> str:
     if not certificate.feasible:
-        if certificate.reasons:
+        if certificate.reasons or found.infeasible:
             return "infeasible"
         return "bicriteria" if found.target < 1 and certificate.meets(found.target) else "unsolved"
     if certificate.gap is not None and certificate.gap <= OPTIMALITY_GAP:

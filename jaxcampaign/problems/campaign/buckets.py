@@ -39,7 +39,9 @@ def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
         width = np.full(len(begin), size.max())
     else:
         power = 2.0 ** np.floor(np.log2(size))
-        width = np.select([size <= step * power for step in _STEPS], [s * power for s in _STEPS], 2 * power)
+        width = np.select(
+            [size <= step * power for step in _STEPS], [s * power for s in _STEPS], 2 * power
+        )
         width = np.ceil(width).astype(np.int64)
     found = []
     for w in np.unique(width):

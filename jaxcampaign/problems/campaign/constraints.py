@@ -72,7 +72,9 @@ class AtMost:
         if self.days is not None:
             _add_windows(draft, groups, limits, self)
         else:
-            _add(draft, groups, np.full(len(groups), -np.inf), limits, self.of, "at most", self.name)
+            _add(
+                draft, groups, np.full(len(groups), -np.inf), limits, self.of, "at most", self.name
+            )
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,9 @@ def _add(
     """Rows on posts, money, a sum, or the number of different values."""
     limit = np.where(np.isfinite(upper), upper, lower)
     template = name or f"{words} {{1:g}} {of} {{0}}"
-    reason = f"{words} {{1:g}} {of} for {{0}}" if groups.keys.columns.size else f"{words} {{1:g}} {of}"
+    reason = (
+        f"{words} {{1:g}} {of} for {{0}}" if groups.keys.columns.size else f"{words} {{1:g}} {of}"
+    )
     if of in ("posts", "spend") or is_numeric(draft.options, of):
         acts, coefficient = _measure(draft, of, words)
         family = Family(groups.code, lower, upper, acts, coefficient)
@@ -343,6 +347,7 @@ def _add(
             "counted option {0}",
             f"a chosen option's {of} counts",
             (options,),
+            definition=True,
         )
 
 
@@ -389,4 +394,3 @@ def _add_windows(draft: Draft, groups: Groups, limits: np.ndarray, limit: AtMost
         f"at most {{2:g}} posts in {days:g} days for {{0}}, from {{1}}",
         (labels, when, most),
     )
-

@@ -42,6 +42,7 @@ class Draft:
         self._limits: list[tuple[np.ndarray, np.ndarray]] = []
         self._names: list[tuple[str, tuple[np.ndarray, ...]]] = []
         self._reasons: list[tuple[str, tuple[np.ndarray, ...]]] = []
+        self._definitions: list[np.ndarray] = []
         self._members: list[sparse.csr_array] = []
         self._n_flags = self._n_rows = 0
 
@@ -69,6 +70,7 @@ class Draft:
             "flag {0}",
             "what counts as chosen has a chosen option",
             (columns - n_options,),
+            definition=True,
         )
         return columns
 
@@ -82,14 +84,20 @@ class Draft:
         name: str,
         reason: str,
         columns: Sequence[np.ndarray],
+        *,
+        definition: bool = False,
     ) -> None:
-        """Add sparse rows as triplets, numbered from 0; texts as for `add_family`."""
+        """Add sparse rows as triplets, numbered from 0; texts as for `add_family`.
+
+        A definition says what a flag means, and is nothing that a user could give way in.
+        """
         if not len(lower):
             return
         self._blocks.append((row + self._n_rows, column, coefficient))
         self._limits.append((lower, upper))
         self._names.append((name, tuple(columns)))
         self._reasons.append((reason, tuple(columns)))
+        self._definitions.append(np.full(len(lower), definition))
         self._n_rows += len(lower)
 
     def require(self, options: np.ndarray, why: str) -> None:
@@ -107,7 +115,9 @@ class Draft:
         n_columns = len(self.options) + self._n_flags
         if not self._n_rows:
             return Rows.empty(n_columns)
-        row, column, coefficient = (np.concatenate(part) for part in zip(*self._blocks, strict=True))
+        row, column, coefficient = (
+            np.concatenate(part) for part in zip(*self._blocks, strict=True)
+        )
         lower, upper = (np.concatenate(part) for part in zip(*self._limits, strict=True))
         return Rows(
             lower,
@@ -119,6 +129,10 @@ class Draft:
             Texts(tuple(self._names)),
             Texts(tuple(self._reasons)),
         )
+
+    def definitions(self) -> np.ndarray:
+        """Which sparse rows are definitions, bool[M]."""
+        return np.concatenate([np.zeros(0, bool), *self._definitions])
 
     def members(self) -> sparse.csr_array:
         """Members of all flags, 0/1 [F, N]."""
@@ -136,5 +150,3 @@ class Draft:
                 rows=both[:20].tolist(),
                 remedy="drop one of the two",
             )
-
-

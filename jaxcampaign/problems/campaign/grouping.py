@@ -36,7 +36,8 @@ class Groups:
     def labels(self) -> np.ndarray:
         """Text for each group, `genre=art, week=2026-03-02`; empty where all options are one."""
         parts = [
-            f"{name}=" + self.keys[name].astype("str").to_numpy(object) for name in self.keys.columns
+            f"{name}=" + self.keys[name].astype("str").to_numpy(object)
+            for name in self.keys.columns
         ]
         if not parts:
             return np.full(len(self), "", object)
@@ -82,9 +83,7 @@ def matching(options: pd.DataFrame, where: Mapping[str, Any] | None) -> np.ndarr
     return found
 
 
-def grouped(
-    options: pd.DataFrame, per: str | Sequence[str] | None, inside: np.ndarray
-) -> Groups:
+def grouped(options: pd.DataFrame, per: str | Sequence[str] | None, inside: np.ndarray) -> Groups:
     """The options that take part, by the values of some columns; without columns one group.
 
     Args:

@@ -61,9 +61,7 @@ def _numbers(table: pd.DataFrame, name: str, least: float) -> np.ndarray:
     try:
         values = table[name].to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError) as fault:
-        raise InputError(
-            str(fault), table="options", column=name, remedy="pass numbers"
-        ) from fault
+        raise InputError(str(fault), table="options", column=name, remedy="pass numbers") from fault
     bad = np.flatnonzero(~np.isfinite(values) | (values < least))
     if len(bad):
         limit = "" if np.isinf(least) else f" of at least {least:g}"

@@ -49,15 +49,15 @@ class CampaignMultipliers:
         return cls(np.zeros(n_rows), np.zeros(n_rows), weights)
 
     @classmethod
-    def of(cls, price: np.ndarray, weights: np.ndarray) -> CampaignMultipliers:
+    def of(cls, problem: Campaign, price: np.ndarray, weights: np.ndarray) -> CampaignMultipliers:
         """From one signed price for each row: above 0 for its upper limit, below for its lower."""
         price = np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
-        return cls(np.maximum(price, 0.0), np.maximum(-price, 0.0), weights)
-
-    def clipped(self) -> CampaignMultipliers:
-        """Negative or undefined prices to 0."""
-        return CampaignMultipliers.of(self.upper - self.lower, self.weights)
-
+        lower, upper = problem.limits
+        return cls(
+            np.where(np.isfinite(upper), np.maximum(price, 0.0), 0.0),
+            np.where(np.isfinite(lower), np.maximum(-price, 0.0), 0.0),
+            weights,
+        )
 
     def priced_rows(self, problem: Campaign) -> list[tuple[str, str]]:
         """Name and reason of the rows with a price, the dearest first."""
@@ -102,6 +102,9 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
     for part in (m.upper, m.lower):
         if part.shape != (n_rows,) or not (np.isfinite(part).all() and (part >= 0).all()):
             raise ValueError(f"{n_rows} multipliers are needed, finite and at least 0")
+    least, most = problem.limits
+    if (m.upper > 0)[np.isinf(most)].any() or (m.lower > 0)[np.isinf(least)].any():
+        raise ValueError("a limit that is open has a price")
     value = problem.value_prices(m.weights)
     money, choice = np.zeros(n), np.zeros(n)
     size = np.abs(problem.mean) + np.abs(value)

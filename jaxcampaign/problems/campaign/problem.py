@@ -75,6 +75,7 @@ class Campaign:
       members: float[K, N], means of ensemble members; K = 0 without any.
       families: rows with one number of a group per option.
       rows: sparse rows over options and F flags.
+      definitions: bool[M], sparse rows that say what a flag means.
       flag_members: 0/1 [F, N], options that raise a flag.
       required: bool[N], options that must be chosen.
       excluded: bool[N], options that must not be.
@@ -87,6 +88,7 @@ class Campaign:
     members: np.ndarray
     families: tuple[Family, ...]
     rows: Rows
+    definitions: np.ndarray
     flag_members: sparse.csr_array
     required: np.ndarray
     excluded: np.ndarray
@@ -132,6 +134,7 @@ class Campaign:
             members=members,
             families=tuple(draft.families),
             rows=draft.rows(),
+            definitions=draft.definitions(),
             flag_members=draft.members(),
             required=draft.required,
             excluded=draft.excluded,
@@ -162,6 +165,13 @@ class Campaign:
     def n_flags(self) -> int:
         """Number of flags, F."""
         return self.flag_members.shape[0]
+
+    @cached_property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper limits of all families' rows in order and then of the sparse rows."""
+        parts = (*self.families, self.rows)
+        lower, upper = (np.concatenate([getattr(p, e) for p in parts]) for e in ("lower", "upper"))
+        return lower, upper
 
     @property
     def is_linear(self) -> bool:

@@ -18,6 +18,7 @@ from jaxcampaign.problems.campaign import (
     priced,
     violations,
 )
+from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
 _GROWTH = 2.0
 _LP_ROUNDS = 6
+# Options at most for which the smallest change of limits is sought.
+_MOST_EXPLAINED = 200_000
 # A core's relaxation proves the dual's best value where it comes so near.
 _NEAR = 1e-9
 
@@ -73,6 +76,7 @@ class _Search:
         self.bound = campaign_bound(problem, self.best)
         self.chosen: np.ndarray | None = None
         self.worth = -np.inf
+        self.infeasible = False
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: CampaignMultipliers | None) -> Finding:
@@ -86,14 +90,32 @@ class _Search:
         }
         claimed = self.core()
         if self.chosen is None:
-            at = priced(self.problem, self.best)
-            self.chosen = best_few(self.problem, at.reduced)
+            return self.refuted(claimed)
         return Finding(
             self.chosen,
             self.best,
             claimed,
             limit_hit=self.clock.out,
             statistics=self.statistics,
+        )
+
+    def refuted(self, claimed: float | None) -> Finding:
+        """Without a plan: the smallest change of limits, and a proof that one is needed."""
+        at = priced(self.problem, self.best)
+        chosen, multipliers = best_few(self.problem, at.reduced), self.best
+        if self.problem.n_items <= _MOST_EXPLAINED:
+            conflict = smallest_change(self.problem, seconds=max(self.clock.left, 1.0))
+            if conflict is not None:
+                chosen = conflict.chosen
+                self.statistics["smallest_change"] = conflict.table.to_dict("records")
+                multipliers = multipliers if conflict.multipliers is None else conflict.multipliers
+        return Finding(
+            chosen,
+            multipliers,
+            claimed,
+            limit_hit=self.clock.out,
+            statistics=self.statistics,
+            infeasible=self.infeasible,
         )
 
     def consider(self, multipliers: CampaignMultipliers) -> None:
@@ -129,12 +151,13 @@ class _Search:
                 answer = program.solve(integer=False, seconds=self.clock.left)
                 if answer.price is not None:
                     before = self.bound
-                    self.consider(answer.multipliers(self.weights))
+                    self.consider(answer.multipliers(problem, self.weights))
                     near = self.bound - answer.value <= _NEAR * abs(self.bound)
                     if near or turn >= _LP_ROUNDS or (before - self.bound) <= 0:
                         relaxed = True
                 elif answer.infeasible:
                     if margin == np.inf:
+                        self.infeasible = True
                         return None
                     size = int(size * _GROWTH)
                     continue
@@ -150,6 +173,9 @@ class _Search:
             self.statistics["integer_seconds"] = time.monotonic() - began
             if answer.chosen is not None:
                 self.take(answer.chosen)
+            if answer.infeasible and margin == np.inf:
+                self.infeasible = True
+                return None
             whole = max(answer.bound, self.bound - margin, self.worth)
             claimed = whole if claimed is None else min(claimed, whole)
             best = min(claimed, self.bound)

@@ -78,7 +78,14 @@ class CampaignSolution(Solution):
             else:
                 activity = family.activity(decision.spend if family.acts == "spend" else counts)
             records += [
-                (family.names[i], own[i], activity[i], family.lower[i], family.upper[i], family.reasons[i])
+                (
+                    family.names[i],
+                    own[i],
+                    activity[i],
+                    family.lower[i],
+                    family.upper[i],
+                    family.reasons[i],
+                )
                 for i in at.tolist()
             ]
         frame = pd.DataFrame(records, columns=list(columns))

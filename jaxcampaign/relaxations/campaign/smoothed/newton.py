@@ -53,9 +53,7 @@ class Prices:
     seconds: float
 
 
-def minimise(
-    coupling: Coupling, start: np.ndarray | None = None, *, end: float = np.inf
-) -> Prices:
+def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float = np.inf) -> Prices:
     """Prices at which the smoothed dual is least.
 
     Args:

@@ -158,8 +158,7 @@ class Coupling:
         for p, number in enumerate(self.family):
             rows = slice(self.start[p], self.start[p + 1])
             every[begin[number] : begin[number + 1]] = self.scale * price[rows] / self.unit[rows]
-        return CampaignMultipliers.of(every, weights)
-
+        return CampaignMultipliers.of(problem, every, weights)
 
     def price_of(
         self, problem: Campaign, multipliers: CampaignMultipliers | None

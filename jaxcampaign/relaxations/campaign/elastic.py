@@ -1,0 +1,124 @@
+"""What would have to give way so that a campaign's constraints can all be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.relaxations.campaign.rows import CoreRows
+from jaxcampaign.relaxations.simplex import quiet_highs
+
+# What has to give way is nothing below this share of a limit.
+_NOTHING = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Conflicting:
+    """The smallest change of limits that leaves a plan.
+
+    Attributes:
+      chosen: bool[N], a plan that keeps the changed limits; the best partial answer.
+      table: one row per limit that has to change: row, have, need, change, reason. `need` is the
+        limit as it stands, `have` what the plan manages.
+      multipliers: prices that prove that not all rows can be kept, where fractions of options
+        could not keep them either.
+    """
+
+    chosen: np.ndarray
+    table: pd.DataFrame
+    multipliers: CampaignMultipliers | None
+
+
+def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting | None:
+    """The plan whose rows are broken least: in all, as shares of their limits.
+
+    Args:
+      problem: a campaign whose options are bought whole.
+      seconds: time limit of the search for whole options; the relaxation comes first.
+
+    Returns:
+      None where nothing has to change, or no answer was found in time.
+    """
+    core = np.arange(problem.n_items)
+    rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool))
+    relaxed = _solve(problem, rows, integer=False, seconds=np.inf)
+    if relaxed is None:
+        return None
+    multipliers = None
+    if relaxed[1] > _NOTHING:
+        multipliers = CampaignMultipliers.of(problem, rows.prices(problem, relaxed[2]), np.zeros(0))
+    whole = _solve(problem, rows, integer=True, seconds=seconds)
+    if whole is None or whole[1] <= _NOTHING:
+        return None
+    return Conflicting(whole[0], _table(problem, whole[0]), multipliers)
+
+
+def _solve(
+    problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """Plan, what gives way in all, and signed duals of the maximised form."""
+    n_rows, n_columns = rows.matrix.shape
+    n_families = sum(map(len, problem.families))
+    firm = rows.number < 0
+    sparse_rows = rows.number >= n_families
+    firm[sparse_rows] = problem.definitions[rows.number[sparse_rows] - n_families]
+    down = np.flatnonzero(np.isfinite(rows.lower) & ~firm)
+    up = np.flatnonzero(np.isfinite(rows.upper) & ~firm)
+    giving = np.concatenate([down, up])
+    sign = np.repeat([1.0, -1.0], [len(down), len(up)])
+    shape = (n_rows, len(giving))
+    slack = sparse.coo_array((sign, (giving, np.arange(len(giving)))), shape=shape)
+    limit = np.concatenate([rows.lower[down], rows.upper[up]])
+    cost = 1 / np.maximum(np.abs(limit), 1.0)
+    least, most = rows.limits_of_columns(problem)
+    model = highspy.HighsLp()
+    rows.add_to(model)
+    matrix = sparse.csr_array(sparse.hstack([rows.matrix, slack], format="csr"))
+    model.num_col_ = n_columns + len(giving)
+    model.col_cost_ = np.concatenate([np.zeros(n_columns), cost])
+    model.col_lower_ = np.concatenate([least, np.zeros(len(giving))])
+    model.col_upper_ = np.concatenate([most, np.full(len(giving), highspy.kHighsInf)])
+    model.a_matrix_.start_, model.a_matrix_.index_ = matrix.indptr, matrix.indices
+    model.a_matrix_.value_ = matrix.data
+    options = {"time_limit": max(seconds, 0.01)} if np.isfinite(seconds) else {}
+    if integer:
+        whole = [highspy.HighsVarType.kInteger] * (problem.n_items + problem.n_flags)
+        others = model.num_col_ - len(whole)
+        model.integrality_ = whole + [highspy.HighsVarType.kContinuous] * others
+    highs = quiet_highs(**options)
+    highs.passModel(model)
+    highs.run()
+    info, answer = highs.getInfo(), highs.getSolution()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return None
+    chosen = np.array(answer.col_value)[: problem.n_items] > 0.5
+    dual = -np.array(answer.row_dual) if answer.dual_valid else np.zeros(n_rows)
+    return chosen, float(info.objective_function_value), dual
+
+
+def _table(problem: Campaign, chosen: np.ndarray) -> pd.DataFrame:
+    """Limits that the plan does not keep."""
+    found = problem.assess(chosen).violations
+    reasons = {}
+    for rows in (*problem.families, problem.rows):
+        names = list(rows.names) if len(rows) < 100_000 else []
+        reasons |= dict(zip(names, rows.reasons, strict=False))
+    records = []
+    for row in found:
+        short = row["activity"] < row["lower"]
+        need = row["lower"] if short else row["upper"]
+        records.append(
+            {
+                "row": row["row"],
+                "have": row["activity"],
+                "need": need,
+                "change": row["activity"] - need,
+                "reason": reasons.get(row["row"], ""),
+            }
+        )
+    return pd.DataFrame(records, columns=["row", "have", "need", "change", "reason"])

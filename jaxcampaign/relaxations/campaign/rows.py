@@ -1,0 +1,170 @@
+"""All rows of a campaign over a core of its options, as HiGHS reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import highspy
+import numpy as np
+from scipy import sparse
+
+from jaxcampaign.problems.campaign import Campaign, Family
+from jaxcampaign.relaxations.scaling import typical
+
+
+@dataclass(frozen=True, eq=False)
+class CoreRows:
+    """Rows over the columns of the core, flags, and a total for each family with shares.
+
+    Attributes:
+      core: int64[n], options that are columns.
+      matrix: float64[m, n + F + T], in units of each row.
+      lower: float64[m], less what options outside of the core use.
+      upper: float64[m].
+      number: int64[m], number of each row among all families' rows and then the sparse ones; -1
+        where it defines a total.
+      unit: float64[m], what a coefficient of 1 stands for.
+    """
+
+    core: np.ndarray
+    matrix: sparse.csr_array
+    lower: np.ndarray
+    upper: np.ndarray
+    number: np.ndarray
+    unit: np.ndarray
+
+    @classmethod
+    def of(cls, problem: Campaign, core: np.ndarray, was: np.ndarray) -> CoreRows:
+        """Rows that the core has a say in.
+
+        Args:
+          problem: the campaign.
+          core: int64[n], options to decide on.
+          was: bool[N], options outside of the core that are chosen.
+        """
+        n_options, n_flags = len(core), problem.n_flags
+        n_shared = sum(family.share > 0 for family in problem.families)
+        width, total = n_options + n_flags + n_shared, n_options + n_flags
+        made, begin = [], 0
+        for family in problem.families:
+            own = _of_family(problem, family, core, was, width, total)
+            made += [own[0]._replace(number=own[0].number + begin), *own[1:]]
+            begin += len(family)
+            total += family.share > 0
+        if len(problem.rows):
+            every = problem.rows.matrix
+            taken = every[:, : problem.n_items] @ was.astype(np.float64)
+            own = every[:, np.concatenate([core, problem.n_items + np.arange(n_flags)])]
+            more = sparse.csr_array((len(problem.rows), n_shared))
+            made.append(
+                _Block(
+                    sparse.hstack([own, more], format="csr"),
+                    problem.rows.lower - taken,
+                    problem.rows.upper - taken,
+                    begin + np.arange(len(problem.rows)),
+                    np.ones(len(problem.rows)),
+                )
+            )
+        if not made:
+            none = np.zeros(0)
+            return cls(core, sparse.csr_array((0, width)), none, none, none.astype(int), none)
+        matrix, *vectors = zip(*made, strict=True)
+        stacked = sparse.csr_array(sparse.vstack(matrix, format="csr"))
+        return cls(core, stacked, *(np.concatenate(part) for part in vectors))
+
+    def limits_of_columns(self, problem: Campaign) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most of each column."""
+        n_columns = self.matrix.shape[1]
+        least, most = np.zeros(n_columns), np.ones(n_columns)
+        least[: len(self.core)] = problem.required[self.core]
+        most[: len(self.core)] = ~problem.excluded[self.core]
+        totals = len(self.core) + problem.n_flags
+        least[totals:], most[totals:] = -highspy.kHighsInf, highspy.kHighsInf
+        return least, most
+
+    def add_to(self, model: highspy.HighsLp) -> None:
+        """Put rows and sizes into a model."""
+        model.num_row_, model.num_col_ = self.matrix.shape
+        model.row_lower_, model.row_upper_ = self.lower, self.upper
+        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        model.a_matrix_.start_, model.a_matrix_.index_ = self.matrix.indptr, self.matrix.indices
+        model.a_matrix_.value_ = self.matrix.data
+
+    def prices(self, problem: Campaign, dual: np.ndarray) -> np.ndarray:
+        """A dual value of each row as signed prices of all rows of the campaign, float64[M]."""
+        price = np.zeros(sum(map(len, problem.families)) + len(problem.rows))
+        own = self.number >= 0
+        price[self.number[own]] = dual[own] / self.unit[own]
+        return price
+
+    def totals(self, problem: Campaign, chosen: np.ndarray) -> np.ndarray:
+        """Totals of the families with shares at a plan bool[N], in the units of their rows."""
+        found = []
+        for family in problem.families:
+            if family.share:
+                weighed = whole_weights(problem, family)
+                found.append(weighed[chosen].sum() / typical(np.abs(weighed[self.core])))
+        return np.array(found)
+
+
+class _Block(NamedTuple):
+    matrix: sparse.csr_array
+    lower: np.ndarray
+    upper: np.ndarray
+    number: np.ndarray
+    unit: np.ndarray
+
+
+def _of_family(
+    problem: Campaign, family: Family, core: np.ndarray, was: np.ndarray, width: int, total: int
+) -> list[_Block]:
+    """The rows of one family, numbered from 0, and the row that defines its total, if any."""
+    weighed = whole_weights(problem, family)
+    fixed = np.where(was, weighed, 0.0)
+    taken = np.bincount(family.group + 1, weights=fixed, minlength=len(family) + 1)[1:]
+    own, group = weighed[core], family.group[core]
+    column = np.flatnonzero((group >= 0) & (own != 0))
+    unit = typical(np.abs(own))
+    # Rows that the core cannot break say nothing.
+    most = np.bincount(group[column], weights=np.maximum(own[column], 0), minlength=len(family))
+    least = np.bincount(group[column], weights=np.minimum(own[column], 0), minlength=len(family))
+    says = (taken + most > family.upper) | (taken + least < family.lower) | (family.share > 0)
+    needed = np.flatnonzero(says)
+    at = np.full(len(family), -1)
+    at[needed] = np.arange(len(needed))
+    kept = column[says[group[column]]]
+    row, entry = at[group[kept]], own[kept] / unit
+    made = []
+    if family.share:
+        made.append(
+            _Block(
+                sparse.coo_array(
+                    (
+                        np.append(own[column] / unit, -1.0),
+                        (np.zeros(len(column) + 1, int), np.append(column, total)),
+                    ),
+                    shape=(1, width),
+                ).tocsr(),
+                *(np.array([-fixed.sum() / unit]) for _ in range(2)),
+                np.array([-1]),
+                np.ones(1),
+            )
+        )
+        row = np.concatenate([row, np.arange(len(needed))])
+        kept = np.concatenate([kept, np.full(len(needed), total)])
+        entry = np.concatenate([entry, np.full(len(needed), -family.share)])
+    rows = _Block(
+        sparse.coo_array((entry, (row, kept)), shape=(len(needed), width)).tocsr(),
+        (family.lower[needed] - taken[needed]) / unit,
+        (family.upper[needed] - taken[needed]) / unit,
+        needed,
+        np.full(len(needed), unit),
+    )
+    return [rows, *made]
+
+
+def whole_weights(problem: Campaign, family: Family) -> np.ndarray:
+    """What an option that is paid in full adds to its row, float64[N]."""
+    decision = problem.price if family.acts == "spend" else np.ones(problem.n_items)
+    return family.weights(decision)
