@@ -20,9 +20,9 @@ import jax
 import numpy as np
 from scipy import sparse
 
+from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE
 from jaxcampaign.problems.cuts import Cuts
 from jaxcampaign.problems.rounding import RoundedRows
-from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE
 from jaxcampaign.problems.slots import SlotProblem
 
 # Rounding of one term, in units in the last place; sums add one unit per term they run over.

@@ -5,6 +5,8 @@ from jaxcampaign.solvers.baselines import RandomAllocation, TopK
 from jaxcampaign.solvers.bicriteria import BicriteriaGreedy
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
+from jaxcampaign.solvers.campaign.dual_decomposition import DualDecomposition
+from jaxcampaign.solvers.campaign.solution import CampaignSolution
 from jaxcampaign.solvers.greedy import Greedy, StochasticGreedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
 from jaxcampaign.solvers.mixed_integer import MixedInteger
@@ -16,7 +18,9 @@ __all__ = [
     "BicriteriaGreedy",
     "BranchAndCut",
     "BruteForce",
+    "CampaignSolution",
     "Clock",
+    "DualDecomposition",
     "Finding",
     "Greedy",
     "LPRounding",

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from jaxcampaign.problems import Cuts, SlotProblem
+from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations.program import solve_program
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.mixed_integer import solve_whole
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lp_rounding import LPRounding
 from jaxcampaign.solvers.repair import finished
@@ -38,10 +40,12 @@ class MixedInteger:
     gap: float = 1e-6
     warm: LPRounding = field(default_factory=lambda: LPRounding(samples=2, thresholds=(0.5, 0.8)))
 
-    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+    def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; the key is consumed."""
         limit = Clock.after(self.time_limit)
         clock = limit if limit.end < clock.end else clock
+        if isinstance(problem, Campaign):
+            return solve_whole(problem, gap=self.gap, clock=clock)
         first = self.warm.search(problem, key=key, clock=clock)
         best = Coverage(problem, first.selection)
         users = problem.active_users

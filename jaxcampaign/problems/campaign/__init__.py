@@ -13,8 +13,8 @@ from jaxcampaign.problems.campaign.constraints import (
 from jaxcampaign.problems.campaign.families import Family
 from jaxcampaign.problems.campaign.lagrangian import (
     CampaignMultipliers,
-    campaign_bound,
     best_few,
+    campaign_bound,
     chosen_at,
     flip_costs,
     priced,

@@ -26,7 +26,7 @@ class Bucket:
 
 
 def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
-    """Tables of the given options, int64[n], by their groups int64[N]; empty groups are left out."""
+    """Tables of the given options, int64[n], by their groups int64[N]; none for empty groups."""
     of = group[options]
     if (np.diff(of) < 0).any():
         order = np.argsort(of, kind="stable")

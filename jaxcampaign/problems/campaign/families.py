@@ -79,7 +79,7 @@ class Family:
         return total + self.share * weighed.sum()
 
     def prices(self, price: np.ndarray) -> np.ndarray:
-        """What a price for each row, float64[G], makes of each option: the transpose, float64[N]."""
+        """What prices of rows, float64[G], make of each option: the transpose, float64[N]."""
         at = np.concatenate([[0.0], price])[self.group + 1]
         if self.share:
             at = at - np.where(self.group >= 0, self.share * price.sum(), 0.0)

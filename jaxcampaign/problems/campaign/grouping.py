@@ -14,7 +14,7 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.tables.coercion import closest
 
 _CALENDAR = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q"}
-"""Periods of `posted_at` (UTC) that options can be grouped by; a week runs from Monday to Sunday."""
+"""Periods of `posted_at` (UTC) that options can be grouped by; weeks begin on Mondays."""
 
 
 @dataclass(frozen=True, eq=False)

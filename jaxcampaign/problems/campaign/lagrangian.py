@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jaxcampaign.problems.campaign.problem import Campaign, Decision
 from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE
+from jaxcampaign.problems.campaign.problem import Campaign, Decision
 
 # Rounding of one term, in units in the last place; sums add one unit per term they run over.
 _ULPS_PER_TERM = 128

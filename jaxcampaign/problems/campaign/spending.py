@@ -29,7 +29,7 @@ class Spending(Protocol):
         ...
 
     def best_share(self, value: np.ndarray, price_of_share: np.ndarray) -> np.ndarray:
-        """The share z in [least, 1] with the highest `value r(z) - price_of_share z`, float64[N]."""
+        """The z in [least, 1] with the highest `value r(z) - price_of_share z`, float64[N]."""
         ...
 
 

@@ -45,7 +45,7 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
       None where nothing has to change, or no answer was found in time.
     """
     core = np.arange(problem.n_items)
-    rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool))
+    rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool), problem.price)
     relaxed = _solve(problem, rows, integer=False, seconds=np.inf)
     if relaxed is None:
         return None

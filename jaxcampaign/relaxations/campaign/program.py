@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+from scipy import sparse
 
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.relaxations.campaign.rows import CoreRows
@@ -21,6 +22,7 @@ _NONE_FEASIBLE = (
     highspy.HighsModelStatus.kInfeasible,
     highspy.HighsModelStatus.kUnboundedOrInfeasible,
 )
+_DONE = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kModelEmpty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +31,12 @@ class CoreAnswer:
 
     Attributes:
       chosen: bool[N], the whole plan; None without one (always for a relaxation).
-      fraction: float64[core], the point; None without one.
+      fraction: float64[N], the whole point; None without one.
       value: of the point, with what is fixed; -inf without one.
       bound: HiGHS' own bound on the value; inf without one.
       price: float64[M], signed price of each row of all families and sparse rows; None for
         integer programs.
+      mixture: float64[T], weights of the values whose least counts; None for integer programs.
       infeasible: the core has no solution.
       finished: not stopped by a limit.
     """
@@ -43,6 +46,7 @@ class CoreAnswer:
     value: float
     bound: float
     price: np.ndarray | None
+    mixture: np.ndarray | None
     infeasible: bool
     finished: bool
 
@@ -54,19 +58,27 @@ class CoreAnswer:
 
 @dataclass(frozen=True, eq=False)
 class CoreProgram:
-    """The program over a core of a campaign whose options are bought whole.
+    """The program over a core of a campaign, with money that depends on the choice alone.
 
     Attributes:
       problem: the campaign.
-      value: float64[N], what each option is worth; already with risk.
+      values: float64[T, N], what each option is worth; the least of the T sums counts.
+      spend: float64[N], money that an option gets if it is chosen.
       core: int64[n], options to decide on.
       fixed: bool[N], options outside of the core that are chosen.
     """
 
     problem: Campaign
-    value: np.ndarray
+    values: np.ndarray
+    spend: np.ndarray
     core: np.ndarray
     fixed: np.ndarray
+
+    @classmethod
+    def whole(cls, problem: Campaign, values: np.ndarray) -> CoreProgram:
+        """All options, each paid in full."""
+        n = problem.n_items
+        return cls(problem, values, problem.price, np.arange(n), np.zeros(n, bool))
 
     def solve(
         self,
@@ -85,21 +97,29 @@ class CoreProgram:
           start: bool[N], a plan to start from.
         """
         problem, core = self.problem, self.core
-        n, n_flags = len(core), problem.n_flags
-        rows = CoreRows.of(problem, core, self.fixed)
-        scale = typical(np.abs(self.value[core])) if n else 1.0
-        offset = float(self.value[self.fixed].sum())
+        rows = CoreRows.of(problem, core, self.fixed, self.spend)
+        n_columns, several = rows.matrix.shape[1], len(self.values) > 1
+        scale = typical(np.abs(self.values[0, core])) if len(core) else 1.0
+        offsets = self.values @ self.fixed.astype(np.float64)
         model = highspy.HighsLp()
-        n_totals = rows.matrix.shape[1] - n - n_flags
-        cost = np.zeros(rows.matrix.shape[1])
-        cost[:n] = -self.value[core] / scale
-        model.col_cost_, model.offset_ = cost, -offset / scale
-        model.col_lower_, model.col_upper_ = rows.limits_of_columns(problem)
         rows.add_to(model)
+        least, most = rows.limits_of_columns(problem)
+        cost = np.zeros(n_columns)
+        if several:
+            self._add_least_of(model, rows, offsets, scale)
+            cost = np.append(cost, -1.0)
+            least = np.append(least, -highspy.kHighsInf)
+            most = np.append(most, highspy.kHighsInf)
+        else:
+            cost[: len(core)] = -self.values[0, core] / scale
+            model.offset_ = -offsets[0] / scale
+        model.num_col_ = len(cost)
+        model.col_cost_, model.col_lower_, model.col_upper_ = cost, least, most
         options = {"time_limit": max(seconds, 0.01)} if np.isfinite(seconds) else {}
         if integer:
-            kinds = [highspy.HighsVarType.kInteger] * (n + n_flags)
-            model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * n_totals
+            n_whole = len(core) + problem.n_flags
+            kinds = [highspy.HighsVarType.kInteger] * n_whole
+            model.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (len(cost) - n_whole)
             options |= {
                 "mip_rel_gap": gap,
                 "mip_abs_gap": 1e-9,
@@ -110,49 +130,75 @@ class CoreProgram:
         highs.passModel(model)
         if integer and start is not None:
             flags = problem.flag_members @ start.astype(np.float64) > 0
-            point = highspy.HighsSolution()
-            total = rows.totals(problem, start)
-            point.col_value = np.concatenate([start[core], flags, total]).astype(np.float64)
-            highs.setSolution(point)
+            point = [start[core], flags, rows.totals(problem, start, self.spend)]
+            if several:
+                point.append([(self.values @ start.astype(np.float64)).min() / scale])
+            known = highspy.HighsSolution()
+            known.col_value = np.concatenate(point).astype(np.float64)
+            highs.setSolution(known)
         highs.run()
-        return self._read(highs, integer, scale, offset, rows)
+        return self._read(highs, rows, integer=integer, scale=scale, offsets=offsets)
+
+    def _add_least_of(
+        self, model: highspy.HighsLp, rows: CoreRows, offsets: np.ndarray, scale: float
+    ) -> None:
+        """A last column t and rows `t <= v_k . x` for each of the values."""
+        n_values, n = len(self.values), len(self.core)
+        own = np.zeros((n_values, rows.matrix.shape[1]))
+        own[:, :n] = -self.values[:, self.core] / scale
+        none = sparse.csr_array((rows.matrix.shape[0], 1))
+        matrix = sparse.csr_array(
+            sparse.vstack(
+                [
+                    sparse.hstack([rows.matrix, none]),
+                    sparse.hstack([sparse.csr_array(own), np.ones((n_values, 1))]),
+                ],
+                format="csr",
+            )
+        )
+        model.num_row_ = matrix.shape[0]
+        model.row_lower_ = np.append(rows.lower, np.full(n_values, -highspy.kHighsInf))
+        model.row_upper_ = np.append(rows.upper, offsets / scale)
+        model.a_matrix_.start_, model.a_matrix_.index_ = matrix.indptr, matrix.indices
+        model.a_matrix_.value_ = matrix.data
 
     def _read(
         self,
         highs: highspy.Highs,
+        rows: CoreRows,
+        *,
         integer: bool,
         scale: float,
-        offset: float,
-        rows: CoreRows,
+        offsets: np.ndarray,
     ) -> CoreAnswer:
         status, info = highs.getModelStatus(), highs.getInfo()
-        n, problem = len(self.core), self.problem
-        finished = status in (
-            highspy.HighsModelStatus.kOptimal,
-            highspy.HighsModelStatus.kModelEmpty,
-            *_NONE_FEASIBLE,
-        )
+        n = len(self.core)
+        finished = status in (*_DONE, *_NONE_FEASIBLE)
         if status in _NONE_FEASIBLE:
-            return CoreAnswer(None, None, -np.inf, -np.inf, None, True, True)
-        met = info.primal_solution_status == _FEASIBLE
+            return CoreAnswer(None, None, -np.inf, -np.inf, None, None, True, True)
         bound = np.inf
         if integer:
             bound = -scale * info.mip_dual_bound
         elif status == highspy.HighsModelStatus.kOptimal:
             bound = -scale * info.objective_function_value
         if status == highspy.HighsModelStatus.kModelEmpty:
-            bound = offset
+            bound = float(offsets.min())
         answer = highs.getSolution()
-        fraction = np.array(answer.col_value)[:n] if met or not n else None
-        chosen = None
+        chosen = fraction = None
         value = -np.inf
-        if fraction is not None:
-            value = offset + float(self.value[self.core] @ fraction)
+        if info.primal_solution_status == _FEASIBLE or not n:
+            fraction = self.fixed.astype(np.float64)
+            fraction[self.core] = np.array(answer.col_value)[:n]
+            value = float((self.values @ fraction).min())
             if integer:
-                chosen = self.fixed.copy()
-                chosen[self.core] = fraction > 0.5
-        price = None
+                chosen = fraction > 0.5
+        price = mixture = None
         if not integer and answer.dual_valid:
             # HiGHS minimises: the dual of an upper limit is not above 0.
-            price = rows.prices(problem, -scale * np.array(answer.row_dual))
-        return CoreAnswer(chosen, fraction, value, bound, price, False, finished)
+            dual = -np.array(answer.row_dual)
+            price = scale * rows.prices(self.problem, dual[: len(rows.number)])
+            mixture = np.ones(1)
+            if len(self.values) > 1:
+                mixture = np.maximum(dual[-len(self.values) :], 0.0)
+                mixture = mixture / mixture.sum()
+        return CoreAnswer(chosen, fraction, value, bound, price, mixture, False, finished)

@@ -35,20 +35,23 @@ class CoreRows:
     unit: np.ndarray
 
     @classmethod
-    def of(cls, problem: Campaign, core: np.ndarray, was: np.ndarray) -> CoreRows:
+    def of(
+        cls, problem: Campaign, core: np.ndarray, was: np.ndarray, spend: np.ndarray
+    ) -> CoreRows:
         """Rows that the core has a say in.
 
         Args:
           problem: the campaign.
           core: int64[n], options to decide on.
           was: bool[N], options outside of the core that are chosen.
+          spend: float64[N], money that an option gets if it is chosen.
         """
         n_options, n_flags = len(core), problem.n_flags
         n_shared = sum(family.share > 0 for family in problem.families)
         width, total = n_options + n_flags + n_shared, n_options + n_flags
         made, begin = [], 0
         for family in problem.families:
-            own = _of_family(problem, family, core, was, width, total)
+            own = _of_family(family, core, was, spend, width, total)
             made += [own[0]._replace(number=own[0].number + begin), *own[1:]]
             begin += len(family)
             total += family.share > 0
@@ -98,12 +101,12 @@ class CoreRows:
         price[self.number[own]] = dual[own] / self.unit[own]
         return price
 
-    def totals(self, problem: Campaign, chosen: np.ndarray) -> np.ndarray:
+    def totals(self, problem: Campaign, chosen: np.ndarray, spend: np.ndarray) -> np.ndarray:
         """Totals of the families with shares at a plan bool[N], in the units of their rows."""
         found = []
         for family in problem.families:
             if family.share:
-                weighed = whole_weights(problem, family)
+                weighed = weights_of(family, spend)
                 found.append(weighed[chosen].sum() / typical(np.abs(weighed[self.core])))
         return np.array(found)
 
@@ -117,10 +120,10 @@ class _Block(NamedTuple):
 
 
 def _of_family(
-    problem: Campaign, family: Family, core: np.ndarray, was: np.ndarray, width: int, total: int
+    family: Family, core: np.ndarray, was: np.ndarray, spend: np.ndarray, width: int, total: int
 ) -> list[_Block]:
     """The rows of one family, numbered from 0, and the row that defines its total, if any."""
-    weighed = whole_weights(problem, family)
+    weighed = weights_of(family, spend)
     fixed = np.where(was, weighed, 0.0)
     taken = np.bincount(family.group + 1, weights=fixed, minlength=len(family) + 1)[1:]
     own, group = weighed[core], family.group[core]
@@ -164,7 +167,6 @@ def _of_family(
     return [rows, *made]
 
 
-def whole_weights(problem: Campaign, family: Family) -> np.ndarray:
-    """What an option that is paid in full adds to its row, float64[N]."""
-    decision = problem.price if family.acts == "spend" else np.ones(problem.n_items)
-    return family.weights(decision)
+def weights_of(family: Family, spend: np.ndarray) -> np.ndarray:
+    """What an option that is chosen, for the money float64[N], adds to its row, float64[N]."""
+    return family.weights(spend if family.acts == "spend" else np.ones(len(spend)))

@@ -145,7 +145,7 @@ class _Search:
             core = np.sort(core)
             fixed = status.copy()
             fixed[core] = False
-            program = CoreProgram(problem, self.value, core, fixed)
+            program = CoreProgram(problem, self.value[None], problem.price, core, fixed)
             self.statistics["core"] = len(core)
             if not relaxed:
                 answer = program.solve(integer=False, seconds=self.clock.left)

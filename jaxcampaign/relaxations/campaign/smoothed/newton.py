@@ -19,7 +19,6 @@ import jax
 import numpy as np
 from scipy import linalg, sparse
 
-from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, evaluate
 
