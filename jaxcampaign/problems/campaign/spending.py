@@ -1,15 +1,15 @@
 """What money does: options bought at their price, or money that buys effect with falling returns.
 
 As it is written, `maximise sum f y subject to sum b <= B, b <= p y` never spends anything. Each way
-out says how the money b given to a chosen option of price p bears on its value `v r(b / p)`.
+out says how the money b given to a chosen option of price p bears on its value `v r(b / p)`. All of
+it works on NumPy and on JAX arrays.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from typing import Any, Protocol, runtime_checkable
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems.inputs import positive_number
@@ -24,12 +24,16 @@ class Spending(Protocol):
         """Least share of its price that a chosen option gets."""
         ...
 
-    def response(self, share: np.ndarray) -> np.ndarray:
-        """r, the share of the value that a share of the price buys; r(1) = 1, float64[N]."""
+    def response(self, share: Any) -> Any:
+        """r, the share of the value that a share of the price buys; r(1) = 1, float[N]."""
         ...
 
-    def best_share(self, value: np.ndarray, price_of_share: np.ndarray) -> np.ndarray:
-        """The z in [least, 1] with the highest `value r(z) - price_of_share z`, float64[N]."""
+    def best_share(self, value: Any, price_of_share: Any) -> Any:
+        """The z in [least, 1] with the highest `value r(z) - price_of_share z`, float[N]."""
+        ...
+
+    def softness(self, value: Any, price_of_share: Any) -> Any:
+        """By how much that z falls per unit of its price, float[N]; 0 where it does not move."""
         ...
 
 
@@ -42,13 +46,17 @@ class FixedPrice:
         """All of it."""
         return 1.0
 
-    def response(self, share: np.ndarray) -> np.ndarray:
+    def response(self, share: Any) -> Any:
         """Everything, for the whole price."""
-        return np.ones_like(share)
+        return _like(share, 1.0)
 
-    def best_share(self, value: np.ndarray, price_of_share: np.ndarray) -> np.ndarray:
+    def best_share(self, value: Any, price_of_share: Any) -> Any:
         """1: there is no choice."""
-        return np.ones_like(value + price_of_share)
+        return _like(price_of_share, 1.0)
+
+    def softness(self, value: Any, price_of_share: Any) -> Any:
+        """0: it does not move."""
+        return _like(price_of_share, 0.0)
 
 
 @dataclass(frozen=True)
@@ -64,21 +72,26 @@ class MinimumSpend:
     def __post_init__(self) -> None:
         _check_share(self.least, "MinimumSpend")
 
-    def response(self, share: np.ndarray) -> np.ndarray:
+    def response(self, share: Any) -> Any:
         """Everything."""
-        return np.ones_like(share)
+        return _like(share, 1.0)
 
-    def best_share(self, value: np.ndarray, price_of_share: np.ndarray) -> np.ndarray:
+    def best_share(self, value: Any, price_of_share: Any) -> Any:
         """As little as may be where money has a price."""
-        return np.where(price_of_share >= 0, self.least, np.ones_like(value))
+        xp = price_of_share.__array_namespace__()
+        return xp.where(price_of_share >= 0, self.least, _like(price_of_share, 1.0))
+
+    def softness(self, value: Any, price_of_share: Any) -> Any:
+        """0: it jumps."""
+        return _like(price_of_share, 0.0)
 
 
 @dataclass(frozen=True)
 class ConcaveResponse:
-    """Falling returns, `r(z) = (1 - exp(-c z)) / (1 - exp(-c))`; c = 0 is proportional.
+    """Falling returns, `r(z) = (1 - exp(-c z)) / (1 - exp(-c))`.
 
     Args:
-      curvature: c >= 0; with 3, half of the money buys 82 % of the effect.
+      curvature: c, above 0; with 3, half of the money buys 82 % of the effect.
       least: share of its price that a chosen option gets at least.
     """
 
@@ -86,38 +99,55 @@ class ConcaveResponse:
     least: float = 0.0
 
     def __post_init__(self) -> None:
-        positive_number(self.curvature, "ConcaveResponse.curvature")
-        if self.curvature > _STEEPEST:
+        curvature = positive_number(self.curvature, "ConcaveResponse.curvature")
+        if not _STRAIGHTEST <= curvature <= _STEEPEST:
             raise InputError(
-                f"is at most {_STEEPEST:g}",
+                f"is between {_STRAIGHTEST:g} and {_STEEPEST:g}",
                 table="ConcaveResponse",
                 column="curvature",
                 value=self.curvature,
-                remedy="beyond it the first cents buy everything; say MinimumSpend",
+                remedy="below it returns do not fall; above it the first cents buy everything",
             )
         _check_share(self.least, "ConcaveResponse")
 
-    def response(self, share: np.ndarray) -> np.ndarray:
+    def response(self, share: Any) -> Any:
         """r, increasing and concave."""
-        c = self.curvature
-        return share if c < _STRAIGHT else np.expm1(-c * share) / np.expm1(-c)
+        xp = share.__array_namespace__()
+        return xp.expm1(-self.curvature * share) / math.expm1(-self.curvature)
 
-    def best_share(self, value: np.ndarray, price_of_share: np.ndarray) -> np.ndarray:
+    def marginal(self, share: Any) -> Any:
+        """r', falling."""
+        xp = share.__array_namespace__()
+        c = self.curvature
+        return c * xp.exp(-c * share) / -math.expm1(-c)
+
+    def best_share(self, value: Any, price_of_share: Any) -> Any:
         """Where the marginal value is the price, cut to what is allowed."""
+        xp = price_of_share.__array_namespace__()
+        share = xp.where(price_of_share > 0, self._turning(value, price_of_share), 1.0)
+        return xp.where(value > 0, xp.clip(share, self.least, 1.0), self.least)
+
+    def softness(self, value: Any, price_of_share: Any) -> Any:
+        """`1 / (c price)` between the ends."""
+        xp = price_of_share.__array_namespace__()
+        share = self._turning(value, price_of_share)
+        inside = (value > 0) & (price_of_share > 0) & (share > self.least) & (share < 1)
+        return xp.where(inside, 1 / (self.curvature * xp.where(inside, price_of_share, 1.0)), 0.0)
+
+    def _turning(self, value: Any, price_of_share: Any) -> Any:
+        """The z with `value r'(z) = price_of_share`, wherever it lies."""
+        xp = price_of_share.__array_namespace__()
         c = self.curvature
-        if c < _STRAIGHT:
-            return np.where(value >= price_of_share, 1.0, self.least)
-        # v c exp(-c z) = -expm1(-c) price
-        slope = np.maximum(value, 0.0) * c / -np.expm1(-c)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.log(slope / np.maximum(price_of_share, 0.0)) / c
-        free = np.where(slope > 0, 1.0, self.least)
-        share = np.where(price_of_share > 0, share, free)
-        return np.clip(np.where(slope > 0, share, self.least), self.least, 1.0)
+        most = xp.where(value > 0, value, 1.0) * c / -math.expm1(-c)
+        return xp.log(most / xp.where(price_of_share > 0, price_of_share, 1.0)) / c
 
 
-_STRAIGHT = 1e-6
-_STEEPEST = 50.0
+_STRAIGHTEST, _STEEPEST = 1e-2, 50.0
+
+
+def _like(values: Any, number: float) -> Any:
+    xp = values.__array_namespace__()
+    return xp.full(values.shape, number, dtype=values.dtype)
 
 
 def _check_share(share: float, kind: str) -> None:

@@ -12,12 +12,15 @@ import numpy as np
 from jaxcampaign.problems.campaign import (
     Campaign,
     CampaignMultipliers,
+    ConcaveResponse,
+    Decision,
     best_few,
     campaign_bound,
     flip_costs,
     priced,
     violations,
 )
+from jaxcampaign.relaxations.campaign.allocation import allocate
 from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
 # The core holds so many options for each coupling row, and at least and at most so many.
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
 _GROWTH = 2.0
-_LP_ROUNDS = 6
+_LP_ROUNDS, _TURNS = 6, 14
+# Steps of the weights of a risk.
+_RISK_ROUNDS = 12
 # Options at most for which the smallest change of limits is sought.
 _MOST_EXPLAINED = 200_000
 # A core's relaxation proves the dual's best value where it comes so near.
@@ -68,126 +73,167 @@ class DualDecomposition:
 
 
 class _Search:
+    """One search.
+
+    Attributes:
+      best: the multipliers with the best bound.
+      bound: what they prove.
+      decision: the best plan.
+      worth: its value; -inf without one.
+      claimed: bound of the branch and bound, for the whole campaign.
+      infeasible: the branch and bound found no plan at all.
+    """
+
     def __init__(self, problem: Campaign, gap: float, clock: Clock):
         self.problem, self.gap, self.clock = problem, gap, clock
-        self.weights = CampaignMultipliers.zero(problem).weights
-        self.value = problem.value_prices(self.weights)
         self.best = CampaignMultipliers.zero(problem)
         self.bound = campaign_bound(problem, self.best)
-        self.chosen: np.ndarray | None = None
+        self.decision: Decision | None = None
         self.worth = -np.inf
+        self.claimed: float | None = None
         self.infeasible = False
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: CampaignMultipliers | None) -> Finding:
         began = time.monotonic()
-        coupling = Coupling.of(self.problem, self.weights)
-        prices = minimise(coupling, coupling.price_of(self.problem, start), end=self.clock.end)
-        self.consider(coupling.multipliers(self.problem, prices.price, self.weights))
-        self.statistics |= {
-            "dual_seconds": time.monotonic() - began,
-            "evaluations": prices.evaluations,
-        }
-        claimed = self.core()
-        if self.chosen is None:
-            return self.refuted(claimed)
+        self.prices(start)
+        self.statistics["dual_seconds"] = time.monotonic() - began
+        self.core()
+        if self.decision is None:
+            return self.refuted()
+        whole = self.problem.spending.least == 1
         return Finding(
-            self.chosen,
+            self.decision.chosen,
             self.best,
-            claimed,
+            self.claimed,
             limit_hit=self.clock.out,
             statistics=self.statistics,
+            spend=None if whole else self.decision.spend,
         )
 
-    def refuted(self, claimed: float | None) -> Finding:
-        """Without a plan: the smallest change of limits, and a proof that one is needed."""
-        at = priced(self.problem, self.best)
-        chosen, multipliers = best_few(self.problem, at.reduced), self.best
-        if self.problem.n_items <= _MOST_EXPLAINED:
-            conflict = smallest_change(self.problem, seconds=max(self.clock.left, 1.0))
-            if conflict is not None:
-                chosen = conflict.chosen
-                self.statistics["smallest_change"] = conflict.table.to_dict("records")
-                multipliers = multipliers if conflict.multipliers is None else conflict.multipliers
-        return Finding(
-            chosen,
-            multipliers,
-            claimed,
-            limit_hit=self.clock.out,
-            statistics=self.statistics,
-            infeasible=self.infeasible,
-        )
+    def prices(self, start: CampaignMultipliers | None) -> None:
+        """Prices of rows; and weights of the risk, which step towards the worst (Frank, Wolfe)."""
+        problem, weights = self.problem, self.best.weights
+        if start is not None and len(start.weights) == len(weights):
+            weights = start.weights
+        evaluations, known = 0, None
+        for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
+            coupling = Coupling.of(problem, weights)
+            known = coupling.price_of(problem, start) if turn == 0 else known
+            found = minimise(coupling, known, end=self.clock.end)
+            known, evaluations = found.price, evaluations + found.evaluations
+            self.consider(coupling.multipliers(problem, known, weights))
+            if not len(weights) or self.clock.out:
+                break
+            worst = problem.measure.worst(found.effect(problem.n_items))
+            weights = weights + 2 / (turn + 2) * (worst - weights)
+        self.statistics["evaluations"] = evaluations
+
+    def core(self) -> None:
+        """Linear programs over cores until they prove the bound, then an integer program."""
+        problem = self.problem
+        n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
+        size = int(np.clip(_PER_ROW * (n_rows + len(problem.rows)), _FEWEST, _MOST))
+        relaxed = False
+        for turn in range(_TURNS):
+            core, margin, program = self.program(size)
+            self.statistics["core"] = len(core)
+            if not relaxed:
+                answer = program.solve(integer=False, seconds=self.clock.left)
+                if answer.infeasible:
+                    if margin == np.inf:
+                        self.infeasible = True
+                        return
+                    size = int(size * _GROWTH)
+                    continue
+                before = self.bound
+                if answer.price is not None:
+                    self.consider(answer.multipliers(problem, self.best.weights))
+                near = self.bound - answer.value <= _NEAR * abs(self.bound)
+                relaxed = near or turn >= _LP_ROUNDS or self.bound >= before
+                if self.clock.out:
+                    return
+                if not relaxed:
+                    continue
+            began = time.monotonic()
+            answer = program.solve(
+                integer=True,
+                seconds=self.clock.left,
+                gap=self.gap / 2,
+                start=None if self.decision is None else self.decision.chosen,
+            )
+            self.statistics["integer_seconds"] = time.monotonic() - began
+            if answer.infeasible and margin == np.inf:
+                self.infeasible = True
+                return
+            if answer.chosen is not None:
+                self.take(answer.chosen, program.spend)
+            best = self.bound
+            if problem.is_linear:
+                whole = max(answer.bound, self.bound - margin, self.worth)
+                self.claimed = whole if self.claimed is None else min(self.claimed, whole)
+                best = min(self.claimed, best)
+            if best - self.worth <= self.gap * abs(best) or self.clock.out or margin == np.inf:
+                return
+            size = int(size * _GROWTH)
+
+    def program(self, size: int) -> tuple[np.ndarray, float, CoreProgram]:
+        """The options whose choice is least settled, what turning another round costs at least."""
+        problem = self.problem
+        at = priced(problem, self.best)
+        flips = flip_costs(problem, at.reduced)
+        finite = np.flatnonzero(np.isfinite(flips))
+        core, margin = finite, np.inf
+        # Up to a factor, more options cost HiGHS less than another turn would.
+        if len(finite) > _GROWTH**2 * size:
+            core = finite[np.argpartition(flips[finite], size)[:size]]
+            left_out = np.ones(problem.n_items, bool)
+            left_out[core] = False
+            margin = float(flips[left_out].min())
+        fixed = best_few(problem, at.reduced)
+        fixed[core] = False
+        weights = [self.best.weights]
+        if self.decision is not None and len(self.best.weights) and problem.risk_aversion:
+            weights.append(problem.measure.worst(problem.effect(self.decision)))
+        effect = problem.spending.response(at.share)
+        values = np.array([problem.value_prices(q) * effect for q in weights])
+        return core, margin, CoreProgram(problem, values, at.share * problem.price, core, fixed)
 
     def consider(self, multipliers: CampaignMultipliers) -> None:
         bound = campaign_bound(self.problem, multipliers)
         if bound < self.bound:
             self.best, self.bound = multipliers, bound
 
-    def core(self) -> float | None:
-        """Linear programs over cores until they prove the bound, then an integer program."""
+    def take(self, chosen: np.ndarray, spend: np.ndarray) -> None:
+        """Keep a plan if it is feasible and the best; money is shared out anew where it may be."""
         problem = self.problem
-        n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
-        size = int(np.clip(_PER_ROW * n_rows, _FEWEST, _MOST))
-        claimed = None
-        relaxed = False
-        for turn in range(12):
-            at = priced(problem, self.best)
-            flips = flip_costs(problem, at.reduced)
-            status = best_few(problem, at.reduced)
-            finite = np.flatnonzero(np.isfinite(flips))
-            if len(finite) > size:
-                core = finite[np.argpartition(flips[finite], size)[:size]]
-                left_out = np.ones(problem.n_items, bool)
-                left_out[core] = False
-                margin = float(flips[left_out].min())
-            else:
-                core, margin = finite, np.inf
-            core = np.sort(core)
-            fixed = status.copy()
-            fixed[core] = False
-            program = CoreProgram(problem, self.value[None], problem.price, core, fixed)
-            self.statistics["core"] = len(core)
-            if not relaxed:
-                answer = program.solve(integer=False, seconds=self.clock.left)
-                if answer.price is not None:
-                    before = self.bound
-                    self.consider(answer.multipliers(problem, self.weights))
-                    near = self.bound - answer.value <= _NEAR * abs(self.bound)
-                    if near or turn >= _LP_ROUNDS or (before - self.bound) <= 0:
-                        relaxed = True
-                elif answer.infeasible:
-                    if margin == np.inf:
-                        self.infeasible = True
-                        return None
-                    size = int(size * _GROWTH)
-                    continue
-                if not relaxed or self.clock.out:
-                    if self.clock.out:
-                        break
-                    continue
-                at = None
-            began = time.monotonic()
-            answer = program.solve(
-                integer=True, seconds=self.clock.left, gap=self.gap / 2, start=self.chosen
-            )
-            self.statistics["integer_seconds"] = time.monotonic() - began
-            if answer.chosen is not None:
-                self.take(answer.chosen)
-            if answer.infeasible and margin == np.inf:
-                self.infeasible = True
-                return None
-            whole = max(answer.bound, self.bound - margin, self.worth)
-            claimed = whole if claimed is None else min(claimed, whole)
-            best = min(claimed, self.bound)
-            if best - self.worth <= self.gap * abs(best) or self.clock.out or margin == np.inf:
-                break
-            size = int(size * _GROWTH)
-        return claimed
+        offers = [np.where(chosen, spend, 0.0)]
+        if isinstance(problem.spending, ConcaveResponse):
+            offers.append(allocate(problem, problem.value_prices(self.best.weights), chosen))
+        for offer in offers:
+            if offer is None:
+                continue
+            decision = Decision(chosen, offer)
+            worth = problem.value(decision)
+            if worth > self.worth and not violations(problem, decision):
+                self.decision, self.worth = decision, worth
 
-    def take(self, chosen: np.ndarray) -> None:
-        """Keep a plan if it is feasible and the best."""
-        if violations(self.problem, self.problem.in_full(chosen)):
-            return
-        worth = float(self.value[chosen].sum())
-        if worth > self.worth:
-            self.chosen, self.worth = chosen, worth
+    def refuted(self) -> Finding:
+        """Without a plan: the smallest change of limits, and a proof that one is needed."""
+        at = priced(self.problem, self.best)
+        chosen, multipliers = best_few(self.problem, at.reduced), self.best
+        if self.problem.n_items <= _MOST_EXPLAINED:
+            conflict = smallest_change(self.problem, seconds=max(min(self.clock.left, 30.0), 1.0))
+            if conflict is not None:
+                chosen = conflict.chosen
+                self.statistics["smallest_change"] = conflict.table.to_dict("records")
+                if conflict.multipliers is not None:
+                    multipliers = conflict.multipliers
+        return Finding(
+            chosen,
+            multipliers,
+            self.claimed,
+            limit_hit=self.clock.out,
+            statistics=self.statistics,
+            infeasible=self.infeasible,
+        )

@@ -1,11 +1,12 @@
 """Prices of a campaign's rows by projected Newton steps on its smoothed dual, cooled down.
 
 The dual is convex in the prices; smoothed, its Hessian is that of a few numbers for each option:
-with w = y (1 - y) / gamma and a_j the coefficients of option j,
+with w = y (1 - y) / gamma and a_j the coefficients of option j (money times the share that it gets),
 
     H = sum_j w_j a_j a_j^T  -  sum over full groups of  s s^T / sum_j w_j,    s = sum_j w_j a_j,
 
-the second term because a full group's choice shifts from one option to another. The options whose
+the second term because a full group's choice shifts from one option to another; where money buys
+effect, `sum_j y_j soft_j m_j m_j^T` more, m_j the money coefficients. The options whose
 choice is not settled are few once the temperature is low; while they are many, some groups stand
 for all. Prices at their limit of 0 that would fall further are held there (Bertsekas, 1982).
 """
@@ -45,11 +46,20 @@ class Prices:
       price: float64[M], signed, in the units of the device.
       evaluations: of the dual.
       seconds: of all of it.
+      choices: options int64[g, w] (-1 for padding) and what is bought of each, f32[g, w].
     """
 
     price: np.ndarray
     evaluations: int
     seconds: float
+    choices: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def effect(self, n_options: int) -> np.ndarray:
+        """What the smoothed choice buys of each option, float64[N]."""
+        bought = np.zeros(n_options + 1)
+        for option, effect in self.choices:
+            bought[option] = effect
+        return bought[:-1]
 
 
 def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float = np.inf) -> Prices:
@@ -62,8 +72,6 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
     """
     began = time.monotonic()
     dual = _Dual(coupling)
-    if not coupling.n_rows:
-        return Prices(np.zeros(0), 0, time.monotonic() - began)
     hot = _HOT if start is None else 30 * _COLD
     stages = int(np.ceil(np.log(hot / _COLD) / -np.log(_COOLING))) + 1
     gammas = np.geomspace(hot, _COLD, stages)
@@ -75,7 +83,12 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
             bar.update(1)
             if time.monotonic() >= end:
                 break
-    return Prices(dual.joined(x), dual.evaluations, time.monotonic() - began)
+    _, _, answers = dual.at(x, float(gammas[-1]))
+    choices = tuple(
+        (option, np.asarray(coupling.spending.response(answer.share) * answer.choice))
+        for option, answer in zip(coupling.options, answers, strict=True)
+    )
+    return Prices(dual.joined(x), dual.evaluations, time.monotonic() - began, choices)
 
 
 class _Dual:
@@ -120,7 +133,7 @@ class _Dual:
         for _ in range(steps):
             self.levels = [answer.level for answer in answers]
             held = (x <= 0) & (slope >= 0)
-            error = np.where(held, 0.0, np.abs(slope) / self.size).max()
+            error = np.where(held, 0.0, np.abs(slope) / self.size).max(initial=0.0)
             if error <= (_LAST_SETTLED if last else _SETTLED) or time.monotonic() >= end:
                 break
             hessian = self._hessian(answers, gamma)
@@ -173,8 +186,17 @@ class _Dual:
             weight = spread[g, w].astype(np.float64) / gamma
             at_row = self._row[number][:, rows[g], w]
             coefficient = self._coefficient[number][:, rows[g], w].astype(np.float64)
+            spends = np.array(self.coupling.tables[number].spends, bool)
+            if self.coupling.spending.least < 1:
+                coefficient[spends] *= np.asarray(answer.share)[rows[g], w]
             full = np.asarray(answer.level)[rows] > 0
             total += weigh * _second(g, weight, at_row, coefficient, full, n + 1)
+            if self.coupling.spending.least < 1:
+                soft = np.asarray(answer.soft)[rows] * y
+                g, w = np.nonzero(soft > 0)
+                money = self._coefficient[number][:, rows[g], w][spends].astype(np.float64)
+                a = _by_option(self._row[number][:, rows[g], w][spends], money, n + 1)
+                total += weigh * (a.T @ (a * soft[g, w, None])).toarray()
         hessian = self.coupling.shared(total[1:, 1:])
         hessian = self.coupling.shared(hessian.T)
         return self.sign[:, None] * hessian[np.ix_(self.row, self.row)] * self.sign
@@ -189,10 +211,7 @@ def _second(
     n_rows: int,
 ) -> np.ndarray:
     """`sum w a a^T - sum over full groups of s s^T / sum w`, float64[rows, rows]."""
-    n_families, n = row.shape
-    shape = (n, n_rows)
-    place = np.tile(np.arange(n), n_families)
-    a = sparse.coo_array((coefficient.ravel(), (place, row.ravel())), shape=shape).tocsr()
+    a = _by_option(row, coefficient, n_rows)
     first = (a.T @ (a * weight[:, None])).toarray()
     own = np.flatnonzero(full[group])
     if not len(own):
@@ -204,3 +223,11 @@ def _second(
     s = by_group @ a[own]
     inverse = 1 / np.bincount(at, weights=weight[own])
     return first - (s.T @ (s * inverse[:, None])).toarray()
+
+
+def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.csr_array:
+    """Coefficients [P, n] as one sparse row for each option, float64[n, rows]."""
+    n_families, n = row.shape
+    place = np.tile(np.arange(n), n_families)
+    triplets = (coefficient.ravel(), (place, row.ravel()))
+    return sparse.coo_array(triplets, shape=(n, n_rows)).tocsr()

@@ -5,14 +5,15 @@ takes the best few of its options. With entropy of temperature gamma that choice
 
     y_j = sigmoid((c_j - mu) / gamma),    mu >= 0 with sum_j y_j <= k,
 
-c the values less prices, and `k mu + gamma sum_j softplus((c_j - mu) / gamma)` what the group is
-worth: smooth, above the best few by at most gamma log 2 an option, and equal to it as gamma falls to 0.
+c the values less prices (the most of `v r(z) - price z` where money buys effect), and `k mu + gamma sum_j softplus((c_j - mu) / gamma)` what the group is
+worth: smooth, above the best few by at most gamma log 2 an option, equal to it as gamma falls to 0.
 Values are in units of `scale`, coefficients in units of their row's typical one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.problems.campaign.spending import Spending
 from jaxcampaign.relaxations.scaling import typical
 
 # Steps of the search for mu, at most, and how near the count must come to the limit.
@@ -44,6 +46,8 @@ class Table:
     """f32[P, g, w], 0 without a row."""
     room: Array
     """f32[g], k."""
+    spends: tuple[bool, ...] = field(metadata={"static": True})
+    """P, whether a family's coefficients are money, for the whole price."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +57,10 @@ class Answer(NamedTuple):
     """f32[g], of each group."""
     choice: Array
     """f32[g, w], y."""
+    share: Array
+    """f32[g, w], z, the share of its price that an option gets if it is chosen."""
+    soft: Array
+    """f32[g, w], by how much z falls per unit of its price."""
     level: Array
     """f32[g], mu."""
     activity: Array
@@ -72,6 +80,7 @@ class Coupling:
       unit: float64[M], what a coefficient of 1 stands for.
       share: float64[P], share of each family's total that is taken off.
       fixed: float64[M], activity of the options that are required, before shares are taken off.
+      spending: what money does.
     """
 
     scale: float
@@ -82,12 +91,13 @@ class Coupling:
     unit: np.ndarray
     share: np.ndarray
     fixed: np.ndarray
-    lower: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    upper: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    lower: np.ndarray
+    upper: np.ndarray
+    spending: Spending
 
     @classmethod
     def of(cls, problem: Campaign, weights: np.ndarray) -> Coupling:
-        """Lay out a campaign whose options are bought whole, at weights of its risk."""
+        """Lay out a campaign at weights of its risk."""
         value = problem.value_prices(weights)
         scale = typical(value)
         numbers = [i for i in range(len(problem.families)) if i != problem.kept]
@@ -116,6 +126,7 @@ class Coupling:
                         jnp.float32,
                     ),
                     jnp.asarray(room, jnp.float32),
+                    tuple(family.acts == "spend" for family in families),
                 )
             )
             options.append(option)
@@ -130,6 +141,7 @@ class Coupling:
             fixed=np.concatenate([np.zeros(0), *fixed]),
             lower=np.concatenate([np.zeros(0), *(f.lower for f in families)]),
             upper=np.concatenate([np.zeros(0), *(f.upper for f in families)]),
+            spending=problem.spending,
         )
 
     @property
@@ -192,18 +204,24 @@ def evaluate(
     worth, total, answers = 0.0, np.zeros(coupling.n_rows + 1), []
     for number, table in enumerate(coupling.tables):
         level = jnp.zeros_like(table.room) if levels is None else levels[number]
-        answer = choose(table, at, jnp.float32(gamma), level)
+        answer = choose(table, at, jnp.float32(gamma), level, coupling.spending)
         answers.append(answer)
         worth += float(np.asarray(answer.worth, np.float64).sum())
         total += np.asarray(answer.activity, np.float64).sum(axis=0)
     return worth, total[1:], answers
 
 
-@jax.jit
-def choose(table: Table, price: Array, gamma: Array, level: Array) -> Answer:
+@partial(jax.jit, static_argnames="spending")
+def choose(
+    table: Table, price: Array, gamma: Array, level: Array, spending: Spending
+) -> Answer:
     """The smoothed choice at prices f32[M + 1], the first of which is 0."""
-    paid = jnp.einsum("pgw,pgw->gw", table.coefficient, price[table.row])
-    c = table.value - paid
+    spends = jnp.array(table.spends, jnp.float32).reshape(-1, 1, 1)
+    paid = table.coefficient * price[table.row]
+    money, choice = (paid * spends).sum(axis=0), (paid * (1 - spends)).sum(axis=0)
+    share, soft = spending.best_share(table.value, money), spending.softness(table.value, money)
+    c = table.value * spending.response(share) - money * share - choice
+    c = jnp.where(table.value > _NEVER, c, _NEVER)
 
     def count(mu: Array) -> tuple[Array, Array]:
         y = jax.nn.sigmoid((c - mu[:, None]) / gamma)
@@ -236,9 +254,9 @@ def choose(table: Table, price: Array, gamma: Array, level: Array) -> Answer:
     n_rows = price.shape[0]
     place = part[None, :, None] * n_rows + table.row
     activity = jax.ops.segment_sum(
-        (table.coefficient * y).ravel(), place.ravel(), num_segments=parts * n_rows
+        (table.coefficient * jnp.where(spends > 0, share, 1.0) * y).ravel(), place.ravel(), num_segments=parts * n_rows
     )
-    return Answer(worth, y, mu, activity.reshape(parts, n_rows))
+    return Answer(worth, y, share, soft, mu, activity.reshape(parts, n_rows))
 
 
 def _tables(problem: Campaign) -> list[tuple[np.ndarray, np.ndarray]]:
