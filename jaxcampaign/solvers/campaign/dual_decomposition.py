@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
 _GROWTH = 2.0
 _LP_ROUNDS, _TURNS = 6, 14
+# Quick cores: options for each row, and the share of the time that they may take.
+_QUICK, _QUICK_LEAST = ((4, 0.1), (8, 0.2)), 24
 # Steps of the weights of a risk.
 _RISK_ROUNDS = 12
 # Options at most for which the smallest change of limits is sought.
@@ -156,6 +158,8 @@ class _Search:
                 if not relaxed:
                     continue
             began = time.monotonic()
+            if self.decision is None:
+                self.quick_plans(n_rows + len(problem.rows), len(core))
             answer = program.solve(
                 integer=True,
                 seconds=self.clock.left,
@@ -177,7 +181,23 @@ class _Search:
                 return
             size = int(size * _GROWTH)
 
-    def program(self, size: int) -> tuple[np.ndarray, float, CoreProgram]:
+    def quick_plans(self, n_rows: int, most: int) -> None:
+        """Plans of cores so small that branch and bound soon ends (Balas and Zemel, 1980)."""
+        for each, share in _QUICK:
+            size = _QUICK_LEAST + each * n_rows
+            if size >= most / 2 or self.clock.out:
+                return
+            _, _, program = self.program(size, exactly=True)
+            answer = program.solve(
+                integer=True,
+                seconds=share * min(self.clock.left, 60.0),
+                gap=self.gap / 2,
+                start=None if self.decision is None else self.decision.chosen,
+            )
+            if answer.chosen is not None:
+                self.take(answer.chosen, program.spend)
+
+    def program(self, size: int, *, exactly: bool = False) -> tuple[np.ndarray, float, CoreProgram]:
         """The options whose choice is least settled, what turning another round costs at least."""
         problem = self.problem
         at = priced(problem, self.best)
@@ -185,7 +205,7 @@ class _Search:
         finite = np.flatnonzero(np.isfinite(flips))
         core, margin = finite, np.inf
         # Up to a factor, more options cost HiGHS less than another turn would.
-        if len(finite) > _GROWTH**2 * size:
+        if len(finite) > (1 if exactly else _GROWTH**2) * size:
             core = finite[np.argpartition(flips[finite], size)[:size]]
             left_out = np.ones(problem.n_items, bool)
             left_out[core] = False

@@ -1,0 +1,151 @@
+"""Campaigns with known answers, and a family of them at any size.
+
+Chu and Beasley's multidimensional knapsacks (J. Heuristics 4, 1998) and the generalised assignment
+problems of OR-Library (J. E. Beasley), read from `--data`; and a seeded family: influencers with a
+hundred options each, a few posts of each, one budget, a least number of posts for each event, and
+a limit of money for each genre.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxcampaign import AtLeast, AtMost, Campaign
+
+
+def _numbers(path: Path, member: str) -> Iterator[float]:
+    with tarfile.open(path) as archive:
+        names = [name for name in archive.getnames() if name.split("/")[-1] == member]
+        file = archive.extractfile(names[0])
+        assert file is not None
+        yield from map(float, file.read().split())
+
+
+def best_known(data: Path) -> dict[str, float]:
+    """Best known values of Chu and Beasley's instances by name, `5.100-00`."""
+    with tarfile.open(data / "optim" / "orlib_mknapcb1-6.tar.gz") as archive:
+        name = next(name for name in archive.getnames() if name.endswith("mkcbres.txt"))
+        file = archive.extractfile(name)
+        assert file is not None
+        words = [line.split() for line in file.read().decode().splitlines()]
+    found: dict[str, float] = {}
+    for word in words:
+        if len(word) >= 2 and "-" in word[0] and "." in word[0]:
+            found.setdefault(word[0], float(word[1]))  # a second table has the relaxations' values
+    return found
+
+
+def knapsacks(data: Path, number: int) -> Iterator[tuple[str, Campaign]]:
+    """The thirty instances of the file `mknapcb<number>.txt`."""
+    read = _numbers(data / "optim" / "orlib_mknapcb1-6.tar.gz", f"mknapcb{number}.txt")
+    for index in range(int(next(read))):
+        n, m, _ = (int(next(read)) for _ in range(3))
+        profit = np.array([next(read) for _ in range(n)])
+        weight = np.array([[next(read) for _ in range(n)] for _ in range(m)])
+        capacity = [next(read) for _ in range(m)]
+        columns = {f"weight_{k}": weight[k] for k in range(m)}
+        table = _options(profit, np.zeros(n)).assign(**columns)
+        limits = [AtMost(capacity[k], of=f"weight_{k}") for k in range(m)]
+        yield f"{m}.{n}-{index:02d}", Campaign(table, constraints=limits)
+
+
+def assignments(data: Path, number: int) -> Iterator[tuple[str, Campaign]]:
+    """The five instances of the file `gap<number>.txt`: jobs to agents, for most profit."""
+    read = _numbers(data / "optim" / "orlib_gap1-12_a-c.tar.gz", f"gap{number}.txt")
+    for index in range(int(next(read))):
+        m, n = int(next(read)), int(next(read))
+        profit, resource = (
+            np.array([[next(read) for _ in range(n)] for _ in range(m)]) for _ in range(2)
+        )
+        capacity = {f"a{i}": next(read) for i in range(m)}
+        agent, job = np.divmod(np.arange(m * n), n)
+        table = _options(profit.ravel(), resource.ravel()).assign(
+            agent=[f"a{i}" for i in agent], job=[f"j{j}" for j in job]
+        )
+        constraints = [
+            AtMost(1, per="job"),
+            AtLeast(1, per="job"),
+            AtMost(capacity, per="agent", of="spend"),
+        ]
+        yield f"gap{number}-{index + 1}", Campaign(table, constraints=constraints)
+
+
+def family(
+    n_influencers: int,
+    *,
+    options_each: int = 100,
+    events: int = 50,
+    genres: int = 20,
+    uneven: bool = False,
+    budget: float = 1.0,
+    seed: int = 0,
+) -> Campaign:
+    """Two posts of each influencer at most; a budget, events to cover, genres with limits.
+
+    Args:
+      n_influencers: groups.
+      options_each: options of each, on average.
+      events: rows of coverage.
+      genres: rows of money.
+      uneven: groups of 1 to 100 times the average size, as 1 / size.
+      budget: as a share of the usual one.
+      seed: of everything.
+    """
+    rng = np.random.default_rng(seed)
+    if uneven:
+        size = np.minimum(1 + rng.pareto(1.0, n_influencers) * options_each / 8, 100 * options_each)
+        size = np.maximum(size * n_influencers * options_each / size.sum(), 1).astype(np.int64)
+    else:
+        size = np.full(n_influencers, options_each)
+    influencer = np.repeat(np.arange(n_influencers), size)
+    n = len(influencer)
+    price = rng.lognormal(5, 1, n_influencers)[influencer] * rng.lognormal(0, 0.3, n)
+    table = pd.DataFrame(
+        {
+            "influencer_id": _labels("i", influencer),
+            "content_type": _labels("c", np.arange(n) - np.repeat(np.cumsum(size) - size, size)),
+            "event_id": _labels("e", rng.integers(0, events, n)),
+            "offset_hours": 0.0,
+            "price": price,
+            "mean": price**0.7 * rng.lognormal(0, 0.6, n),
+            "std": 0.0,
+            "genre": _labels("g", rng.integers(0, genres, n_influencers)[influencer]),
+        }
+    )
+    usual = 0.4 * n_influencers * float(price.mean())
+    least = int(0.3 * n_influencers / events)
+    return Campaign(
+        table,
+        budget=budget * usual,
+        constraints=[
+            AtMost(2, per="influencer_id"),
+            AtLeast(least, per="event_id"),
+            AtMost(1.5 * usual / genres, per="genre", of="spend"),
+        ],
+    )
+
+
+def _options(mean: np.ndarray, price: np.ndarray) -> pd.DataFrame:
+    n = len(mean)
+    return pd.DataFrame(
+        {
+            "influencer_id": _labels("i", np.arange(n)),
+            "content_type": "post",
+            "event_id": "e",
+            "offset_hours": 0.0,
+            "price": price,
+            "mean": mean,
+            "std": 0.0,
+        }
+    )
+
+
+def _labels(prefix: str, number: np.ndarray) -> pd.Categorical:
+    width = len(str(number.max()))
+    names = prefix + pd.Series(np.arange(number.max() + 1)).astype("str").str.zfill(width)
+    return pd.Categorical.from_codes(number, categories=pd.Index(names))
