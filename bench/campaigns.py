@@ -90,7 +90,9 @@ def scale(largest: int, peers: int, limit: float) -> list[dict[str, Any]]:
         if n <= peers:
             row |= highs(problem, limit)
         rows.append(row)
-        print({k: v if isinstance(v, str) else float(f"{v:.6g}") for k, v in row.items()}, flush=True)
+        print(
+            {k: v if isinstance(v, str) else float(f"{v:.6g}") for k, v in row.items()}, flush=True
+        )
     return rows
 
 

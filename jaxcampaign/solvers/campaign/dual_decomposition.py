@@ -26,6 +26,7 @@ from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 
 if TYPE_CHECKING:
     from jaxcampaign.solvers.solution import Solution
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
 _GROWTH = 2.0
 _LP_ROUNDS, _TURNS = 6, 14
-# Quick cores: options for each row, and the share of the time that they may take.
-_QUICK, _QUICK_LEAST = ((4, 0.1), (8, 0.2)), 24
+# Shares of the time that is left for a first branch and bound on the core, and for programs around
+# its plan, before it goes on; and what counts as the time where there is no limit.
+_FIRST_SHARE, _AROUND_SHARE, _LONG = 0.15, 0.4, 600.0
 # Steps of the weights of a risk.
 _RISK_ROUNDS = 12
 # Options at most for which the smallest change of limits is sought.
@@ -158,20 +160,24 @@ class _Search:
                 if not relaxed:
                     continue
             began = time.monotonic()
-            if self.decision is None:
-                self.quick_plans(n_rows + len(problem.rows), len(core))
-            answer = program.solve(
-                integer=True,
-                seconds=self.clock.left,
-                gap=self.gap / 2,
-                start=None if self.decision is None else self.decision.chosen,
-            )
+            whole = self.clock.left if np.isfinite(self.clock.left) else _LONG
+            for share in (_FIRST_SHARE, 1.0):
+                answer = program.solve(
+                    integer=True,
+                    seconds=min(share * whole, self.clock.left),
+                    gap=self.gap / 2,
+                    start=None if self.decision is None else self.decision.chosen,
+                )
+                if answer.chosen is not None:
+                    self.take(answer.chosen, program.spend)
+                if answer.finished:
+                    break
+                if share < 1:
+                    self.search_around(_AROUND_SHARE * whole)
             self.statistics["integer_seconds"] = time.monotonic() - began
             if answer.infeasible and margin == np.inf:
                 self.infeasible = True
                 return
-            if answer.chosen is not None:
-                self.take(answer.chosen, program.spend)
             best = self.bound
             if problem.is_linear:
                 whole = max(answer.bound, self.bound - margin, self.worth)
@@ -181,23 +187,31 @@ class _Search:
                 return
             size = int(size * _GROWTH)
 
-    def quick_plans(self, n_rows: int, most: int) -> None:
-        """Plans of cores so small that branch and bound soon ends (Balas and Zemel, 1980)."""
-        for each, share in _QUICK:
-            size = _QUICK_LEAST + each * n_rows
-            if size >= most / 2 or self.clock.out:
-                return
-            _, _, program = self.program(size, exactly=True)
-            answer = program.solve(
-                integer=True,
-                seconds=share * min(self.clock.left, 60.0),
-                gap=self.gap / 2,
-                start=None if self.decision is None else self.decision.chosen,
-            )
-            if answer.chosen is not None:
-                self.take(answer.chosen, program.spend)
+    def search_around(self, seconds: float) -> None:
+        """Improve the plan by small programs around it."""
+        if self.decision is None:
+            return
+        problem, end = self.problem, Clock.after(seconds)
+        at = priced(problem, self.best)
+        effect = problem.spending.response(at.share)
+        values = problem.value_prices(self.best.weights)[None] * effect
+        flips = flip_costs(problem, at.reduced)
+        around = Neighbourhoods(problem, values, at.share * problem.price, flips)
+        while not (end.out or self.clock.out or around.exhausted or self.near_enough()):
+            before = self.worth
+            found = around.step(self.decision.chosen, min(end.left, self.clock.left), self.gap / 2)
+            if found is not None:
+                self.take(found, at.share * problem.price)
+            if self.worth > before:
+                around.improved()
+        self.statistics["neighbourhood_seconds"] = seconds - end.left
 
-    def program(self, size: int, *, exactly: bool = False) -> tuple[np.ndarray, float, CoreProgram]:
+    def near_enough(self) -> bool:
+        """The plan is within the gap that was asked for."""
+        best = self.bound if self.claimed is None else min(self.bound, self.claimed)
+        return best - self.worth <= self.gap * abs(best)
+
+    def program(self, size: int) -> tuple[np.ndarray, float, CoreProgram]:
         """The options whose choice is least settled, what turning another round costs at least."""
         problem = self.problem
         at = priced(problem, self.best)
@@ -205,7 +219,7 @@ class _Search:
         finite = np.flatnonzero(np.isfinite(flips))
         core, margin = finite, np.inf
         # Up to a factor, more options cost HiGHS less than another turn would.
-        if len(finite) > (1 if exactly else _GROWTH**2) * size:
+        if len(finite) > _GROWTH**2 * size:
             core = finite[np.argpartition(flips[finite], size)[:size]]
             left_out = np.ones(problem.n_items, bool)
             left_out[core] = False

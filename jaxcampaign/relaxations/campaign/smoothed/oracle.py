@@ -212,9 +212,7 @@ def evaluate(
 
 
 @partial(jax.jit, static_argnames="spending")
-def choose(
-    table: Table, price: Array, gamma: Array, level: Array, spending: Spending
-) -> Answer:
+def choose(table: Table, price: Array, gamma: Array, level: Array, spending: Spending) -> Answer:
     """The smoothed choice at prices f32[M + 1], the first of which is 0."""
     spends = jnp.array(table.spends, jnp.float32).reshape(-1, 1, 1)
     paid = table.coefficient * price[table.row]
@@ -254,7 +252,9 @@ def choose(
     n_rows = price.shape[0]
     place = part[None, :, None] * n_rows + table.row
     activity = jax.ops.segment_sum(
-        (table.coefficient * jnp.where(spends > 0, share, 1.0) * y).ravel(), place.ravel(), num_segments=parts * n_rows
+        (table.coefficient * jnp.where(spends > 0, share, 1.0) * y).ravel(),
+        place.ravel(),
+        num_segments=parts * n_rows,
     )
     return Answer(worth, y, share, soft, mu, activity.reshape(parts, n_rows))
 
