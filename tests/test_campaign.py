@@ -18,7 +18,7 @@ from jaxcampaign.problems.campaign import (
     violations,
 )
 
-SEEDS = range(40)
+SEEDS = range(24)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

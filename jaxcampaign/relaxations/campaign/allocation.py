@@ -10,6 +10,8 @@ from jaxcampaign.problems.campaign import Campaign, ConcaveResponse
 
 # What is paid out is a multiple of it.
 _CENT = 0.01
+# Passes over the options with a cent for each.
+_PASSES = 20
 # A limit that is met to this share of itself is met.
 _ROUNDING = 1e-9
 
@@ -56,7 +58,7 @@ def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.nda
         if len(below):
             limits.append(activity[below] <= family.upper[below] - spare[below])
         if len(above):
-            limits.append(activity[above] >= family.lower[above] + cut[above])
+            limits.append(activity[above] >= family.lower[above] + spare[above])
     c = spending.curvature
     scale = np.abs(worth).max()
     gain = cp.multiply(np.maximum(worth, 0) / scale / -np.expm1(-c), 1 - cp.exp(-c * share))
@@ -70,8 +72,28 @@ def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.nda
     cents = np.floor(exact / _CENT + _ROUNDING) * _CENT
     marginal = worth * spending.marginal(cents / price) / price
     spend[index] = np.maximum(cents, least)
-    _spread(problem, spend, index[np.argsort(-marginal, kind="stable")], most, index)
+    order = index[np.argsort(-marginal, kind="stable")]
+    # What a lower limit lost by cutting comes first.
+    needed = np.zeros(problem.n_items, bool)
+    for family in families:
+        short = family.lower - family.activity(spend)
+        if not family.share and family.coefficient is None and (short > 0).any():
+            needed[order] |= _first(family.group[order], np.ceil(short / _CENT - _ROUNDING))
+    order = np.concatenate([order[needed[order]], order[~needed[order]]])
+    for _ in range(_PASSES):
+        before = spend.sum()
+        _spread(problem, spend, order, most, index)
+        if spend.sum() == before:
+            break
     return np.round(spend, 2)
+
+
+def _first(group: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The first `count[g]` of each group, bool[n]; -1 is no group."""
+    order = np.argsort(group, kind="stable")
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - np.searchsorted(group[order], group[order])
+    return (group >= 0) & (rank < count[group])
 
 
 def _spread(
@@ -95,5 +117,5 @@ def _spread(
         begin = np.flatnonzero(np.diff(group[by_group], prepend=-1))
         size = np.diff(begin, append=len(by_group))
         used = use - np.repeat(use[begin] - _CENT * a[by_group][begin], size)
-        taken[by_group] &= used <= room[group[by_group]]
+        taken[by_group] &= used <= room[group[by_group]] + _ROUNDING * _CENT
     spend[order[taken]] += _CENT

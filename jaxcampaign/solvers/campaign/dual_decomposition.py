@@ -139,6 +139,10 @@ class _Search:
         n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
         size = int(np.clip(_PER_ROW * (n_rows + len(problem.rows)), _FEWEST, _MOST))
         relaxed = False
+        if problem.spending.least < 1:
+            # Money can be shared out anew, so the choice at the prices may do as it is.
+            at = priced(problem, self.best)
+            self.take(best_few(problem, at.reduced), at.share * problem.price)
         for turn in range(_TURNS):
             core, margin, program = self.program(size)
             self.statistics["core"] = len(core)
@@ -146,7 +150,8 @@ class _Search:
                 answer = program.solve(integer=False, seconds=self.clock.left)
                 if answer.infeasible:
                     if margin == np.inf:
-                        self.infeasible = True
+                        # With money that could be shared out otherwise it proves nothing.
+                        self.infeasible = problem.spending.least == 1
                         return
                     size = int(size * _GROWTH)
                     continue
@@ -176,7 +181,7 @@ class _Search:
                     self.search_around(_AROUND_SHARE * whole)
             self.statistics["integer_seconds"] = time.monotonic() - began
             if answer.infeasible and margin == np.inf:
-                self.infeasible = True
+                self.infeasible = problem.spending.least == 1
                 return
             best = self.bound
             if problem.is_linear:

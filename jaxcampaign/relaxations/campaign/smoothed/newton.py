@@ -1,7 +1,7 @@
 """Prices of a campaign's rows by projected Newton steps on its smoothed dual, cooled down.
 
 The dual is convex in the prices; smoothed, its Hessian is that of a few numbers for each option:
-with w = y (1 - y) / gamma and a_j the coefficients of option j (money times the share that it gets),
+with w = y (1 - y) / gamma and a_j the coefficients of option j (money times the share it gets),
 
     H = sum_j w_j a_j a_j^T  -  sum over full groups of  s s^T / sum_j w_j,    s = sum_j w_j a_j,
 
