@@ -211,6 +211,8 @@ def refuted(
         return _refuted_campaign(problem, multipliers)
     if not isinstance(problem, SlotProblem) or problem.sense != "min":
         return ()
+    if isinstance(multipliers, CampaignMultipliers):
+        return ()
     asked = "the demands cannot all be met within the limits"
     excess, above_all = refutation(problem, multipliers)
     if excess <= 0 and above_all <= 0:

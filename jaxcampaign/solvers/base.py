@@ -9,9 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from jaxcampaign.problems import Proof
-from jaxcampaign.problems.campaign import CampaignMultipliers
-
 
 @dataclass(frozen=True)
 class Clock:
@@ -45,7 +42,7 @@ class Finding:
 
     Attributes:
       selection: bool[N], of slots or options.
-      multipliers: proof of a bound, if the solver has one.
+      multipliers: proof of a bound, if the solver has one: `Proof` or `CampaignMultipliers`.
       solver_bound: bound of a branch and bound, if there is one.
       limit_hit: a limit of time or iterations ended the search.
       target: the share of every demand that the search works towards; below 1 for a solver with
@@ -57,7 +54,7 @@ class Finding:
     """
 
     selection: np.ndarray
-    multipliers: Proof | CampaignMultipliers | None = None
+    multipliers: Any = None
     solver_bound: float | None = None
     limit_hit: bool = False
     target: float = 1.0

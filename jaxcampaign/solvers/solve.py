@@ -79,7 +79,7 @@ def solve(
     proof = None if reasons else found.multipliers
     certificate = certify(problem, found.selection, proof, found.solver_bound, found.spend)
     statistics |= found.statistics | {"seconds": time.monotonic() - began}
-    kind = CampaignSolution if isinstance(problem, Campaign) else Solution
+    kind: type[Solution] = CampaignSolution if isinstance(problem, Campaign) else Solution
     return kind(
         problem=problem,
         selection=found.selection,

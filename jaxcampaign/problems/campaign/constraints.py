@@ -276,6 +276,8 @@ def _limits(k: Limit, groups: Groups, kind: str, open_end: float, *, whole: bool
             remedy="pass per=, or one number",
         )
     limits = np.full(len(groups), open_end)
+    index: pd.Index
+    named: dict[Any, float]
     if len(columns) == 1:
         index = pd.Index(groups.keys[columns[0]].astype("str"))
         named = {str(name): value for name, value in k.items()}

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.problems import Rows
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Family
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.simplex import quiet_highs
 
@@ -104,8 +105,9 @@ def _solve(
 def _table(problem: Campaign, chosen: np.ndarray) -> pd.DataFrame:
     """Limits that the plan does not keep."""
     found = problem.assess(chosen).violations
-    reasons = {}
-    for rows in (*problem.families, problem.rows):
+    reasons: dict[str, str] = {}
+    parts: list[Family | Rows] = [*problem.families, problem.rows]
+    for rows in parts:
         names = list(rows.names) if len(rows) < 100_000 else []
         reasons |= dict(zip(names, rows.reasons, strict=False))
     records = []

@@ -149,7 +149,8 @@ def _of_family(
                     ),
                     shape=(1, width),
                 ).tocsr(),
-                *(np.array([-fixed.sum() / unit]) for _ in range(2)),
+                np.array([-fixed.sum() / unit]),
+                np.array([-fixed.sum() / unit]),
                 np.array([-1]),
                 np.ones(1),
             )

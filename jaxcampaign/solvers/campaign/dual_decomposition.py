@@ -72,7 +72,9 @@ class DualDecomposition:
         """Search; nothing is random."""
         limit = Clock.after(self.time_limit)
         clock = limit if limit.end < clock.end else clock
-        warm = self.warm if self.warm is None else getattr(self.warm, "multipliers", self.warm)
+        warm = self.warm
+        if warm is not None and not isinstance(warm, CampaignMultipliers):
+            warm = warm.multipliers
         return _Search(problem, self.gap, clock).run(warm)
 
 
@@ -246,7 +248,7 @@ class _Search:
     def take(self, chosen: np.ndarray, spend: np.ndarray) -> None:
         """Keep a plan if it is feasible and the best; money is shared out anew where it may be."""
         problem = self.problem
-        offers = [np.where(chosen, spend, 0.0)]
+        offers: list[np.ndarray | None] = [np.where(chosen, spend, 0.0)]
         if isinstance(problem.spending, ConcaveResponse):
             offers.append(allocate(problem, problem.value_prices(self.best.weights), chosen))
         for offer in offers:

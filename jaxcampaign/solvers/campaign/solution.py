@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.problems.campaign import Campaign, Decision, priced
+from jaxcampaign.problems import Rows
+from jaxcampaign.problems.campaign import Campaign, Decision, Family, priced
 from jaxcampaign.solvers.solution import Solution
 
 _SHOWN = 10
@@ -69,11 +70,12 @@ class CampaignSolution(Solution):
         price = self.multipliers.upper - self.multipliers.lower
         decision, start = self.decision, 0
         counts = decision.chosen.astype(np.float64)
-        for family in (*problem.families, problem.rows):
+        parts: list[Family | Rows] = [*problem.families, problem.rows]
+        for family in parts:
             own = price[start : start + len(family)]
             start += len(family)
             at = np.flatnonzero(own)
-            if family is problem.rows:
+            if isinstance(family, Rows):
                 activity = problem.rows.matrix @ problem.columns(decision) if len(own) else own
             else:
                 activity = family.activity(decision.spend if family.acts == "spend" else counts)

@@ -5,8 +5,9 @@ takes the best few of its options. With entropy of temperature gamma that choice
 
     y_j = sigmoid((c_j - mu) / gamma),    mu >= 0 with sum_j y_j <= k,
 
-c the values less prices (the most of `v r(z) - price z` where money buys effect), and `k mu + gamma sum_j softplus((c_j - mu) / gamma)` what the group is
-worth: smooth, above the best few by at most gamma log 2 an option, equal to it as gamma falls to 0.
+c the values less prices (the most of `v r(z) - price z` where money buys effect). A group is worth
+`k mu + gamma sum_j softplus((c_j - mu) / gamma)`: smooth, above the best few by at most gamma log 2
+an option, equal to it as gamma falls to 0.
 Values are in units of `scale`, coefficients in units of their row's typical one.
 """
 
