@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,9 +19,6 @@ from jaxcampaign.plans.records import from_record
 from jaxcampaign.problems import Campaign
 from jaxcampaign.problems.campaign.grouping import matching
 from jaxcampaign.tables import read_table, validate
-
-if TYPE_CHECKING:
-    import jax
 
 KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
 OPTIONS = "options.parquet"
@@ -151,14 +148,14 @@ class LoadedCampaign:
 
 
 def load_campaign(
-    inputs: CampaignInputs, *, folder: Path | None = None, key: jax.Array | None = None
+    inputs: CampaignInputs, *, folder: Path | None = None, key: Any = None
 ) -> LoadedCampaign:
     """Read or predict the options, state the problem.
 
     Args:
       inputs: what is asked.
       folder: a plan folder whose table of predictions is read; nothing is predicted again.
-      key: source of randomness of a model that is fitted; consumed.
+      key: a JAX key, source of randomness of a model that is fitted; consumed.
 
     Raises:
       InputError: anything that is wrong with the input, before any solver runs.

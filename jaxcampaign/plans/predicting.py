@@ -13,8 +13,6 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.tables import open_database
 
 if TYPE_CHECKING:
-    import jax
-
     from jaxcampaign.effectiveness import Hybrid
 
 PREDICTED = ("mean", "std", "low", "high", "cold")
@@ -30,7 +28,7 @@ def predict_options(
     count: bool,
     quick: bool,
     until: str | None,
-    key: jax.Array | None,
+    key: Any,
     refuse: Callable[[pd.DataFrame], None],
 ) -> pd.DataFrame:
     """Options with mean, std, low, high, cold, and the means of ensemble members.
@@ -43,7 +41,7 @@ def predict_options(
       count: it is a count.
       quick: a smaller model.
       until: planning cut-off; after everything that is known by default.
-      key: source of randomness of the fit.
+      key: a JAX key, source of randomness of the fit; `jax.random.key(0)` where None.
       refuse: is shown the options before the model is fitted, and raises if they will not do.
 
     Raises:
