@@ -66,10 +66,10 @@ def _demo_campaign(options: Demo) -> int:
     folder = options.out / _CAMPAIGN
     sizes = SynthCampaign(
         out=folder / "inputs",
-        n_influencers=120,
-        n_events=60,
-        n_future_events=8,
-        n_history=4_000,
+        n_influencers=60,
+        n_events=40,
+        n_future_events=5,
+        n_history=2_000,
         seed=options.seed,
     )
     print()
@@ -79,12 +79,12 @@ def _demo_campaign(options: Demo) -> int:
         Campaigns(
             out=folder,
             data=str(folder / "inputs"),
-            budget=40_000.0,
+            budget=20_000.0,
             risk_aversion=0.5,
             constraints=(
                 {"kind": "at_most", "k": 2, "per": ["influencer_id"]},
                 {"kind": "at_least", "k": 5, "per": ["event_id"]},
-                {"kind": "max_share", "share": 0.3, "per": ["genre"], "of": "spend"},
+                {"kind": "max_share", "share": 0.4, "per": ["genre"], "of": "spend"},
             ),
             target="engagement",
             model="quick",

@@ -127,7 +127,7 @@ def group_section(solution: CampaignSolution, name: str, unit: str) -> Markup:
             frame[name].head(8), frame["spend"], frame["expected"], strict=False
         )
     )
-    caption = f"Left: money. Right: {unit}, as predicted, before any risk is taken off."
+    caption = f"Grey: money. Blue: {unit}, as predicted, before any risk is taken off."
     draw = partial(group_figure, solution, name, unit=unit)
     return section(_GROUPS[name], drawn(draw, alt, caption))
 
@@ -206,7 +206,7 @@ def plan_section(solution: CampaignSolution, unit: str) -> Markup:
         Column("mean", unit[:1].upper() + unit[1:], number, True),
         Column("std", "Deviation", number, True),
     ]
-    if "why" in plan:
+    if "why" in plan and solution.certificate.feasible:
         columns.append(Column("why", "Why"))
     return section(
         "The plan",

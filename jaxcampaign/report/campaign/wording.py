@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import ROUND_CEILING
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ def rule_text(constraint: Constraint) -> str:
             word = "at most" if isinstance(constraint, AtMost) else "at least"
             different = constraint.of not in ("posts", "spend")
             what = f"{constraint.of} in all" if different else constraint.of
+            if constraint.k == 1 and what == "posts":
+                what = "post"
             text = f"{word} {_limit(constraint.k)} {what}{_per(constraint.per)}"
             if isinstance(constraint, AtMost) and constraint.days is not None:
                 text += f" within any {number(constraint.days)} days"
@@ -142,11 +145,12 @@ def more_budget(solution: CampaignSolution, price: float | None, share: float = 
             "possible."
         )
     text = (
-        f"With {percent(share)} more budget, {number(added)}, no plan can be worth more than "
+        f"With {number(added)} more budget ({percent(share)}) no plan can be worth more than "
         f"{ceiling(most)}"
     )
     if c.value > 0:
-        text += f", which is {percent(max(most / c.value - 1, 0.0))} more than this plan"
+        gain = percent(max(most / c.value - 1, 0.0), rounding=ROUND_CEILING)
+        text += f", which is {gain} more than this plan"
     return (
         f"{text}. One more unit of money is worth {number(price, 3)} at most, and about that for "
         "small changes."
