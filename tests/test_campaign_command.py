@@ -40,9 +40,9 @@ where = { posted_at = { low = 2026-03-05, high = 2026-03-28T12:00:00Z } }
 share = 0.8
 per = ["event_id"]
 [[require]]
-where = { offset_hours = 3.5 }
+where = { offset_hours = 101.5 }
 [[exclude]]
-where = { followers = { high = 4000 }, genre = ["art", "sport"] }
+where = { followers = { high = 14000 }, genre = ["art", "sport"] }
 [[conflict]]
 one = { content_type = "reel", genre = "music" }
 other = { content_type = "story" }
@@ -77,8 +77,8 @@ def test_every_rule_reads_like_python(tmp_path):
         jc.AtMost(1, per="influencer_id", days=7),
         jc.AtLeast(2, of="influencer_id", where={"posted_at": times}),
         jc.MaxShare(0.8, per=("event_id",)),
-        jc.Require({"offset_hours": 3.5}),
-        jc.Exclude({"followers": (None, 4000), "genre": ["art", "sport"]}),
+        jc.Require({"offset_hours": 101.5}),
+        jc.Exclude({"followers": (None, 14000), "genre": ["art", "sport"]}),
         jc.Conflict(
             {"content_type": "reel", "genre": "music"}, {"content_type": "story"}, per="event_id"
         ),

@@ -45,7 +45,7 @@ def week_frame(solution: CampaignSolution) -> pd.DataFrame | None:
 
 
 def price_frame(solution: CampaignSolution) -> pd.DataFrame:
-    """Limits that have a price, the dearest first: limit, price, has, most.
+    """Limits that have a price: limit, price, has, most; most at stake, price x limit, first.
 
     `price` is what a unit of the limit is worth; `has` is what the plan has of it, `most` (or
     least) the limit. Both are missing for shares, whose limit moves with the whole.
@@ -53,7 +53,7 @@ def price_frame(solution: CampaignSolution) -> pd.DataFrame:
     prices = solution.shadow_prices()
     limit = prices["upper"].where(prices["price"] > 0, prices["lower"])
     share = (limit == 0) & prices["reason"].str.contains(" of all ", regex=False)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "limit": prices["reason"],
             "price": prices["price"].abs(),
@@ -61,6 +61,9 @@ def price_frame(solution: CampaignSolution) -> pd.DataFrame:
             "most": limit.where(~share),
         }
     )
+    stake = frame["price"] * limit.abs().clip(lower=1.0)
+    order = stake.sort_values(ascending=False, kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
 
 
 def budget_price(solution: CampaignSolution) -> float | None:

@@ -75,12 +75,12 @@ def key_figures(solution: CampaignSolution, unit: str) -> Markup:
         card("Spend", number(c.cost), spent),
         card(unit[:1].upper() + unit[1:], number(mean), "over all posts"),
     ]
-    if problem.risk_aversion:
-        less = f"after {number(problem.risk_aversion)} times the risk"
-        cards.append(card("Value", number(c.value), less))
     if c.feasible and c.bound is not None:
         exact = number if solution.status == "optimal" else ceiling
-        cards.append(card("Proven bound", exact(c.bound), "no plan is worth more"))
+        risk = "after the risk; " if problem.risk_aversion else ""
+        word = "" if c.bound_proof == "multipliers" else ", by the solver's search"
+        best = f"{risk}none is above {exact(c.bound)}{word}"
+        cards.append(card("Value", number(c.value), best))
     if not c.feasible:
         broken = counted(len(c.violations), "limit")
         cards.append(card("Broken", broken, "of this plan", failed=True))
@@ -178,12 +178,13 @@ def price_section(solution: CampaignSolution) -> Markup:
     return section(
         heading,
         element("p", more) if more else Markup(),
-        how_many(min(len(frame), MAX_ROWS), len(frame), "limit", "dearest"),
+        how_many(min(len(frame), MAX_ROWS), len(frame), "limit", "weightiest"),
         data_table(frame.head(MAX_ROWS), columns, label="Shadow prices"),
         note(
             "Shadow prices: what one more unit of a limit is worth at most, and about that for "
             "small changes. They are the proof of the bound. Limits on posts that are kept "
-            "exactly within each group have no price."
+            "exactly within each group have no price. Those with the most at stake, price times "
+            "limit, come first."
         ),
     )
 
@@ -243,4 +244,4 @@ def _or_nothing(value: float) -> str:
 
 
 def _moment(time: pd.Timestamp) -> str:
-    return f"{time:%Y-%m-%d %H:%M}"
+    return f"{time:%Y-%m-%d}\N{NO-BREAK SPACE}{time:%H:%M}"

@@ -87,7 +87,8 @@ def verdict(solution: CampaignSolution) -> str:
     if not c.feasible:
         return "Not met: this plan breaks a rule"
     if solution.status == "optimal":
-        return "Feasible and proven best possible"
+        word = c.bound_proof == "branch_and_bound"
+        return f"Feasible and {'found to be the' if word else 'proven'} best possible"
     margin = distance(solution)
     proven = f"Feasible, proven {margin}" if margin else "Feasible"
     return f"{proven}; stopped at a limit" if solution.status == "limit" else proven
