@@ -151,7 +151,7 @@ def _refusal(error: RuleError, key: str, source: str) -> InputError:
 
 def _built(kinds: Mapping[str, type], record: Mapping[str, Any]) -> Any:
     name = record.get("kind")
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         near = closest(str(name), kinds)
         remedy = f"did you mean {' or '.join(near)}?" if near else f"choose {', '.join(kinds)}"
         raise RuleError("unknown kind", name, remedy, "kind")
