@@ -56,7 +56,7 @@ def made(city, tmp_path_factory) -> dict[str, Case]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("jaxcampaign.plans.verify.load_billboards", loaded)
+    monkeypatch.setattr("jaxcampaign.plans.slot_plans.load_billboards", loaded)
 
 
 @pytest.mark.parametrize("kind", ["feasible", "impossible"])

@@ -39,7 +39,7 @@ def _quick():
     """No reports, and tables of the same content are read once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
-        patch.setattr("jaxcampaign.plans.verify.load_billboards", loaded)
+        patch.setattr("jaxcampaign.plans.slot_plans.load_billboards", loaded)
         yield
 
 

@@ -129,7 +129,7 @@ def checkins(boards, n=500, seed=1):
 @pytest.fixture
 def unrendered(monkeypatch):
     """Pages with empty images, which is quick: for what is said, not drawn."""
-    monkeypatch.setattr("jaxcampaign.report.sections.svg", lambda figure: b"<svg></svg>")
+    monkeypatch.setattr("jaxcampaign.report.blocks.svg", lambda figure: b"<svg></svg>")
 
 
 class Page(HTMLParser):
@@ -534,7 +534,7 @@ def test_boards_without_coordinates_are_counted():
 
 @pytest.mark.usefixtures("unrendered")
 def test_long_plans_are_cut_and_say_so(monkeypatch):
-    monkeypatch.setattr("jaxcampaign.report.sections._MAX_ROWS", 5)
+    monkeypatch.setattr("jaxcampaign.report.sections.MAX_ROWS", 5)
     solution, _ = common()
     text = Page(report_html(solution)).text
     assert "The 5 most expensive of 20 slots." in text
@@ -564,7 +564,7 @@ def test_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("jaxcampaign.report.sections.svg", lambda figure: b"<svg></svg>")
+    monkeypatch.setattr("jaxcampaign.report.blocks.svg", lambda figure: b"<svg></svg>")
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(solution, path, title="Second")

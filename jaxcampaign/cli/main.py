@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any
 
 import tyro
 
 from jaxcampaign import __version__
-from jaxcampaign.cli.jobs import run_billboards, run_demo, run_synth, run_verify
-from jaxcampaign.cli.options import Billboards, Demo, Synth, Verify, with_config
+from jaxcampaign.cli.config import with_config
+from jaxcampaign.cli.jobs import run_billboards, run_campaign, run_verify
+from jaxcampaign.cli.options import Billboards, Campaigns, Demo, Synth, Verify
+from jaxcampaign.cli.worlds import run_demo, run_synth
 from jaxcampaign.errors import InputError
 
 EXIT_BAD_INPUT = 2
 
+_CONFIGURED: dict[str, type] = {"billboards": Billboards, "campaign": Campaigns}
+
 _Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Billboards, tyro.conf.subcommand("billboards")]
+    | Annotated[Campaigns, tyro.conf.subcommand("campaign")]
     | Annotated[Synth, tyro.conf.subcommand("synth")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
 )
@@ -39,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match command:
             case Billboards():
                 return run_billboards(command)
+            case Campaigns():
+                return run_campaign(command)
             case Demo():
                 return run_demo(command)
             case Verify():
@@ -56,21 +63,21 @@ def _parsed(args: list[str]) -> Any:
         tyro.conf.OmitArgPrefixes,  # `synth city --seed`, not `--world.seed`
         tyro.conf.OmitSubcommandPrefixes,
     )
-    config = with_config(args) if args[:1] == ["billboards"] else {}
-    if not config:
+    name = args[0] if args else ""
+    kind = _CONFIGURED.get(name)
+    config = {} if kind is None else with_config(args, kind)
+    if kind is None or not config:
         return tyro.cli(
             _Command, args=args, prog="jaxcampaign", description=_DESCRIPTION, config=style
         )
-    values = {f.name: config.get(f.name, f.default) for f in fields(Billboards)}
-    if "out" not in config:
-        values["out"] = tyro.MISSING
+    values = {f.name: config.get(f.name, _default(f)) for f in fields(kind)}
     return tyro.cli(
-        Billboards,
-        args=args[1:],
-        prog="jaxcampaign billboards",
-        default=Billboards(**values),
-        config=style,
+        kind, args=args[1:], prog=f"jaxcampaign {name}", default=kind(**values), config=style
     )
+
+
+def _default(field: Field[Any]) -> Any:
+    return tyro.MISSING if field.default is MISSING else field.default
 
 
 _DESCRIPTION = "Certified billboard and influencer campaign plans on GPU or CPU arrays."

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxcampaign.errors import InputError
-from jaxcampaign.plans import BillboardInputs
-from jaxcampaign.plans.billboards import checked_option
+from jaxcampaign.plans import BillboardInputs, CampaignInputs
 
 SolverName = Literal[
     "auto",
@@ -27,6 +23,7 @@ SolverName = Literal[
     "mixed-integer",
     "brute-force",
 ]
+CampaignSolverName = Literal["auto", "dual-decomposition", "mixed-integer"]
 Device = Literal["auto", "cpu", "gpu"]
 
 
@@ -58,13 +55,53 @@ class Billboards(BillboardInputs):
         return BillboardInputs(**{f.name: getattr(self, f.name) for f in fields(BillboardInputs)})
 
 
-@dataclass(frozen=True)
-class Demo:
-    """Plan a seeded synthetic city, from raw tables to a certified plan and its report.
+_Rules = Annotated[tuple[dict[str, Any], ...], tyro.conf.Suppress]
+_Rule = Annotated[dict[str, Any] | None, tyro.conf.Suppress]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaigns(CampaignInputs):
+    """Choose influencer posts: the most valuable ones that a budget and constraints allow.
+
+    Files are CSV or Parquet by suffix. Constraints stand in the file of --config, with the Python
+    names: [[at_most]], [[at_least]], [[max_share]], [[require]], [[exclude]], [[conflict]],
+    [spending], [risk], [where]. Exit status: 0 done, 2 bad input, 3 infeasible, 4 a limit was hit:
+    the best plan so far.
 
     Attributes:
-      out: Folder that receives the input tables and the plan.
-      seed: Seed of the city.
+      out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json,
+        and options.parquet, the predictions, where data was given.
+      solver: How to search; auto chooses by size and says which.
+      time_limit: Seconds for the search; without it, up to a minute.
+      device: Where kernels run; a device that is not there is refused.
+      config: TOML file of these options by name (budget = 50000) and of rules; given flags win.
+      json: Print certificate.json, and nothing else, to standard output.
+    """
+
+    out: Path
+    solver: CampaignSolverName = "auto"
+    time_limit: float | None = None
+    device: Device = "auto"
+    config: Path | None = None
+    json: bool = False
+    constraints: _Rules = ()
+    spending: _Rule = None
+    risk: _Rule = None
+    where: _Rule = None
+
+    def inputs(self) -> CampaignInputs:
+        """The options that define the problem."""
+        return CampaignInputs(**{f.name: getattr(self, f.name) for f in fields(CampaignInputs)})
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Plan a seeded synthetic city and campaign, from raw tables to certified plans and reports.
+
+    Attributes:
+      out: Folder that receives the input tables and the plan of the city, and in its folder
+        campaign those of the campaign.
+      seed: Seed of both.
       device: Where kernels run.
     """
 
@@ -167,40 +204,3 @@ class Verify:
     folder: tyro.conf.Positional[Path]
     inputs: Path | None = None
     strict: bool = False
-
-
-def with_config(args: list[str]) -> dict[str, Any]:
-    """Options that `--config F` gives, checked by name and type; empty without the flag.
-
-    Raises:
-      InputError: the file cannot be read, or a key is unknown or holds the wrong kind of value.
-    """
-    path = _config_path(args)
-    if path is None:
-        return {}
-    try:
-        record = tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as fault:
-        raise InputError(
-            f"cannot be read: {fault}", table=path, remedy="pass a TOML file"
-        ) from None
-    hints = get_type_hints(Billboards)
-    allowed = sorted(set(hints) - {"config"})
-    checked: dict[str, Any] = {}
-    for key, value in record.items():
-        if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(allowed)}"
-            raise InputError("unknown configuration key", table=path, column=key, remedy=remedy)
-        value = checked_option(value, hints[key], source=path, name=key)
-        checked[key] = Path(path).parent / value if isinstance(value, Path) else value
-    return checked
-
-
-def _config_path(args: list[str]) -> str | None:
-    for here, following in zip(args, [*args[1:], None], strict=True):
-        if here == "--config":
-            return following
-        if here.startswith("--config="):
-            return here.removeprefix("--config=")
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from jaxcampaign.influence import (
     SizeRatio,
     build_influence,
 )
+from jaxcampaign.plans.records import from_record
 from jaxcampaign.problems import BudgetedSlots, CommonSlots, DisjointSlots, SlotProblem
 from jaxcampaign.tables import (
     read_audiences,
@@ -88,17 +89,7 @@ class BillboardInputs:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> BillboardInputs:
         """The inverse of `to_record`."""
-        hints = get_type_hints(cls)
-        unknown = sorted(set(record) - set(hints))
-        if unknown:
-            raise InputError(
-                "unknown configuration key", table="run.json", column=unknown[0], remedy="drop it"
-            )
-        options = {
-            name: checked_option(value, hints[name], source="run.json", name=name)
-            for name, value in record.items()
-        }
-        return cls(**options)
+        return from_record(cls, record, source="run.json")
 
     def check(self) -> None:
         """Refuse combinations that make no problem.
@@ -128,41 +119,6 @@ class BillboardInputs:
                     value=getattr(self, name),
                     remedy="use --problem budgeted, or leave it out",
                 )
-
-
-def checked_option(value: Any, hint: Any, *, source: str, name: str) -> Any:
-    """The value of an option as TOML or JSON gave it, in the type of the option.
-
-    Args:
-      value: what was read; null where the option may be None.
-      hint: type of the option.
-      source: the file, for errors.
-      name: the option, for errors.
-
-    Raises:
-      InputError: the value is of another kind.
-    """
-    kinds = get_args(hint) or (hint,)
-    if value is None and type(None) in kinds:
-        return None
-    kinds = tuple(kind for kind in kinds if kind is not type(None))
-    if all(isinstance(kind, str) for kind in kinds):  # the values of a Literal
-        if value in kinds:
-            return value
-        wanted = f"one of {', '.join(kinds)}"
-    elif Path in kinds:
-        if isinstance(value, str):
-            return Path(value)
-        wanted = "a path"
-    elif float in kinds and type(value) is int:
-        return float(value)
-    elif type(value) in kinds:
-        return value
-    else:
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise InputError(
-        f"must be {wanted}", table=source, column=name, value=value, remedy="correct the value"
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,45 +1,27 @@
-"""A finished plan on disk: selection.csv, certificate.json, proof.npz, run.json."""
+"""A finished plan on disk: selection.csv, certificate.json, proof.npz, run.json, maybe tables."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from jaxcampaign.certificate import Certificate
 from jaxcampaign.errors import InputError
-from jaxcampaign.plans.proof import proof_bytes, proof_from_bytes
-from jaxcampaign.problems import DisjointSlots, Proof, SlotProblem
+from jaxcampaign.plans.archive import proof_bytes, proof_from_bytes
+from jaxcampaign.plans.kind import Answer, Kind
+from jaxcampaign.plans.kinds import kind_named, kind_of
+from jaxcampaign.problems import Problem
 from jaxcampaign.tables import replacing, write_table
 
 _HASHED = ("selection.csv", "certificate.json", "proof.npz")
-
-
-class Answer(Protocol):
-    """What is written: a solver's `Solution` has this form."""
-
-    @property
-    def problem(self) -> SlotProblem: ...  # noqa: D102
-    @property
-    def selection(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def certificate(self) -> Certificate: ...  # noqa: D102
-    @property
-    def multipliers(self) -> Proof | None: ...  # noqa: D102
-    @property
-    def status(self) -> str: ...  # noqa: D102
-    @property
-    def solver(self) -> str: ...  # noqa: D102
-    @property
-    def target(self) -> float: ...  # noqa: D102
-    def table(self) -> pd.DataFrame: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +29,7 @@ class Plan:
     """What a plan folder states.
 
     Attributes:
+      kind: which kind of plan it is.
       selection: the rows of selection.csv, all columns as text.
       certificate: the content of certificate.json.
       multipliers: the proof; None where the folder has none.
@@ -54,9 +37,10 @@ class Plan:
       run: the content of run.json.
     """
 
+    kind: Kind
     selection: pd.DataFrame
     certificate: dict[str, Any]
-    multipliers: Proof | None
+    multipliers: Any
     order: str
     run: dict[str, Any]
 
@@ -107,7 +91,12 @@ def violations(certificate: Certificate) -> list[dict[str, Any]]:
     ]
 
 
-def write_plan(answer: Answer, folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+def write_plan(
+    answer: Answer,
+    folder: Path,
+    run: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> dict[str, Any]:
     """Write the folder: all files are made first and then put in place, run.json last.
 
     A fault while they are made leaves an earlier plan in the folder as it was.
@@ -116,21 +105,28 @@ def write_plan(answer: Answer, folder: Path, run: dict[str, Any]) -> dict[str, A
       answer: what was found.
       folder: made if need be; files of an earlier plan there are replaced.
       run: configuration under "inputs", seed, versions, device, seconds per stage.
+      tables: tables that the problem was built from and that are nowhere else, by file name.
 
     Returns:
       The content of certificate.json.
     """
+    kind, tables = kind_of(answer.problem), tables or {}
     folder.mkdir(parents=True, exist_ok=True)
     record = certificate_record(answer, run)
+    arrays = {} if answer.multipliers is None else kind.arrays(answer.multipliers)
     with TemporaryDirectory(prefix=".plan-", dir=folder) as name:
         made = Path(name)
-        write_table(answer.table(), made / "selection.csv")
+        write_table(kind.table(answer), made / "selection.csv")
         _write_json(record, made / "certificate.json")
         with replacing(made / "proof.npz") as file:
-            file.write(proof_bytes(order_digest(answer.problem), answer.multipliers))
-        digests = {name: file_digest(made / name) for name in _HASHED}
-        _write_json(run | {"sha256": digests}, made / "run.json")
-        for name in (*_HASHED, "run.json"):
+            file.write(proof_bytes(order_digest(answer.problem), arrays))
+        for name, table in tables.items():
+            write_table(table, made / name)
+        hashed = (*_HASHED, *tables)
+        digests = {name: file_digest(made / name) for name in hashed}
+        stated = run | {"command": kind.command, "sha256": digests}
+        _write_json(stated, made / "run.json")
+        for name in (*hashed, "run.json"):
             (made / name).replace(folder / name)
     return record
 
@@ -142,8 +138,10 @@ def read_plan(folder: Path) -> Plan:
       InputError: a file is missing or is not what `write_plan` makes.
     """
     run = _read_json(folder / "run.json")
-    multipliers, order = _read_proof(folder / "proof.npz")
+    kind = kind_named(run.get("command"))
+    multipliers, order = _read_proof(folder / "proof.npz", kind)
     return Plan(
+        kind,
         _read_selection(folder / "selection.csv"),
         _read_json(folder / "certificate.json"),
         multipliers,
@@ -152,15 +150,10 @@ def read_plan(folder: Path) -> Plan:
     )
 
 
-def order_digest(problem: SlotProblem) -> str:
-    """Digest of the ids of items, users and products in their order: what indices refer to."""
+def order_digest(problem: Problem) -> str:
+    """Digest of all ids in their order: what the indices of a proof refer to."""
     digest = hashlib.sha256()
-    influence = problem.influence
-    labels = [influence.slots[name] for name in problem.item_key]
-    labels += [influence.user_ids, problem.product_ids]
-    if isinstance(problem, DisjointSlots):
-        labels.append(np.asarray(problem.product_ids, object)[problem.offers.user_product])
-    for ids in labels:
+    for ids in kind_of(problem).labels(problem):
         digest.update("\x1f".join(ids).encode() + b"\x1e")
     return digest.hexdigest()
 
@@ -179,12 +172,16 @@ def _read_selection(path: Path) -> pd.DataFrame:
         raise _unreadable(path, "CSV", fault) from fault
 
 
-def _read_proof(path: Path) -> tuple[Proof | None, str]:
+def _read_proof(path: Path, kind: Kind) -> tuple[Any, str]:
     _check_present(path)
     try:
-        return proof_from_bytes(path.read_bytes())
+        read, order = proof_from_bytes(path.read_bytes())
+        proof = kind.proof(read) if read.left else None
+        if read.left:
+            raise ValueError(f"unknown array {read.left[0]!r}")
     except Exception as fault:  # damage may show anywhere below
         raise _unreadable(path, "a proof", fault) from fault
+    return proof, order
 
 
 def _write_json(record: dict[str, Any], path: Path) -> None:

@@ -12,12 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from jaxcampaign.certificate import OPTIMALITY_GAP, Certificate, certify
 from jaxcampaign.errors import InputError
-from jaxcampaign.plans.billboards import BillboardInputs, load_billboards
 from jaxcampaign.plans.folder import (
     Plan,
     file_digest,
@@ -26,12 +22,9 @@ from jaxcampaign.plans.folder import (
     read_plan,
     violations,
 )
-from jaxcampaign.plans.proof import malformed
-from jaxcampaign.problems import SlotProblem
-
-# Two float64 evaluations of the same sum on different machines agree to this share of it.
-_TOLERANCE = 1e-9
-_SLOT_COLUMNS = ("slot_id", "board_id", "start_min", "end_min")
+from jaxcampaign.plans.kind import TOLERANCE
+from jaxcampaign.plans.records import Inputs
+from jaxcampaign.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -69,33 +62,37 @@ def verify_plan(
     plan = read_plan(folder)
     inputs = _inputs(plan, inputs_dir)
     claims = list(_unchanged(folder, plan, inputs))
-    problem = load_billboards(inputs).problem
-    selection, faults = _selection(problem, plan.selection)
-    text = "every chosen slot is in the inventory, once, as it is described"
-    claims.append(Claim(text, not faults, faults))
-    if faults:
+    problem = plan.kind.load(inputs, folder)
+    chosen = plan.kind.chosen(problem, plan.selection)
+    text = f"every chosen {plan.kind.item}, once, as it is described"
+    claims.append(Claim(text, not chosen.fault, chosen.fault))
+    if chosen.fault:
         return claims
     claims += _proof_claims(problem, plan)
     multipliers = plan.multipliers if claims[-1].holds else None
     stated = plan.certificate
-    again = certify(problem, selection, multipliers, _finite(stated.get("solver_bound")))
-    claims += _compare(stated, again, int(selection.sum()))
+    given = _finite(stated.get("solver_bound"))
+    again = certify(problem, chosen.selection, multipliers, given, chosen.spend)
+    claims += _compare(stated, again, int(chosen.selection.sum()), plan.kind.may_refute)
     if strict:
         text = "the bound is proven by multipliers, not by a solver's word"
         claims.append(Claim(text, again.bound_proof != "branch_and_bound"))
+        if _is_word(stated.get("status"), again):
+            text = "that there is no plan is proven by multipliers, not by a solver's word"
+            claims.append(Claim(text, False))
     return claims
 
 
-def _inputs(plan: Plan, inputs_dir: str | Path | None) -> BillboardInputs:
+def _inputs(plan: Plan, inputs_dir: str | Path | None) -> Inputs:
     record = plan.run.get("inputs")
     if not isinstance(record, dict):
         raise InputError("has no record 'inputs'", table="run.json", remedy="make the plan again")
-    inputs = BillboardInputs.from_record(record)
+    inputs = plan.kind.inputs(record)
     if inputs_dir is not None:
         moved: dict[str, Any] = {
             name: Path(inputs_dir) / path.name for name, path in inputs.files().items()
         }
-        inputs = replace(inputs, **moved)
+        inputs = replace(inputs, **moved)  # type: ignore[type-var]
     for name, path in inputs.files().items():
         if not path.is_file():
             raise InputError(
@@ -106,9 +103,9 @@ def _inputs(plan: Plan, inputs_dir: str | Path | None) -> BillboardInputs:
     return inputs
 
 
-def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Claim]:
+def _unchanged(folder: Path, plan: Plan, inputs: Inputs) -> Iterator[Claim]:
     stated = _record(plan.run.get("sha256"))
-    for name in ("selection.csv", "certificate.json", "proof.npz"):
+    for name in ("selection.csv", "certificate.json", "proof.npz", *plan.kind.tables(inputs)):
         same = stated.get(name) == file_digest(folder / name)
         yield Claim(f"{name} is as it was written", same, "" if same else "its digest differs")
     stated = _record(plan.run.get("input_sha256"))
@@ -117,61 +114,17 @@ def _unchanged(folder: Path, plan: Plan, inputs: BillboardInputs) -> Iterator[Cl
         yield Claim(f"input table {name} is unchanged", same, "" if same else "its digest differs")
 
 
-def _selection(problem: SlotProblem, table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    mask = np.zeros(problem.n_items, bool)
-    key = list(problem.item_key)
-    lacking = [n for n in (*key, *_SLOT_COLUMNS, "cost", "influence") if n not in table]
-    if lacking:
-        return mask, f"selection.csv has no column {lacking[0]}"
-    index = _labels(problem.influence.slots[key]).get_indexer(_labels(table[key]))
-    if (index < 0).any():
-        return mask, f"unknown {_named(table[key], int(np.argmin(index)))}"
-    mask[index] = True
-    if int(mask.sum()) != len(index):
-        repeated = int(np.argmax(table.duplicated(key)))
-        return mask, f"{_named(table[key], repeated)} stands more than once"
-    slots = problem.influence.slots.iloc[index]
-    for name in _SLOT_COLUMNS:
-        known = slots[name].astype("str").to_numpy(object)
-        if fault := _first_other(table, name, known, table[name].to_numpy(object) == known):
-            return mask, fault
-    numbers = {"cost": problem.cost[index], "influence": problem.influence.singleton[index]}
-    for name, known in numbers.items():
-        stated = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        same = np.isclose(stated, known, rtol=_TOLERANCE, atol=0)
-        if fault := _first_other(table, name, known, same):
-            return mask, fault
-    return mask, ""
-
-
-def _labels(frame: pd.DataFrame) -> pd.Index:
-    """The columns as one index of text."""
-    columns = [frame[name].astype("str").to_numpy(object) for name in frame]
-    return pd.Index(columns[0]) if len(columns) == 1 else pd.MultiIndex.from_arrays(columns)
-
-
-def _named(keys: pd.DataFrame, row: int) -> str:
-    values = keys.iloc[row].tolist()
-    return f"slot {values[0]!r}" + "".join(f" of product {value!r}" for value in values[1:])
-
-
-def _first_other(table: pd.DataFrame, name: str, known: np.ndarray, same: np.ndarray) -> str:
-    if same.all():
-        return ""
-    row = int(np.argmin(same))
-    slot, stated = table["slot_id"].iloc[row], table[name].iloc[row]
-    return f"slot {slot!r}: {name} is {known[row]}, not {stated}"
-
-
-def _proof_claims(problem: SlotProblem, plan: Plan) -> Iterator[Claim]:
+def _proof_claims(problem: Problem, plan: Plan) -> Iterator[Claim]:
     same = plan.order == order_digest(problem)
     yield Claim("the proof belongs to these tables", same, "" if same else "it numbers other ids")
-    faults = "" if plan.multipliers is None else malformed(problem, plan.multipliers)
+    faults = "" if plan.multipliers is None else plan.kind.malformed(problem, plan.multipliers)
     text = "the multipliers are finite, non-negative and refer to this problem"
     yield Claim(text, same and not faults, faults)
 
 
-def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Iterator[Claim]:
+def _compare(
+    stated: dict[str, Any], again: Certificate, n_selected: int, may_refute: bool
+) -> Iterator[Claim]:
     exact = {
         "problem": again.problem,
         "sense": again.sense,
@@ -185,7 +138,11 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
     status, possible = stated.get("status"), _possible_statuses(again, stated.get("target"))
     detail = "" if status in possible else f"stated {status!r}, possible {' or '.join(possible)}"
     given = again.bound_proof == "branch_and_bound"
-    yield Claim("status, given solver_bound" if given else "status", status in possible, detail)
+    text = "status, given solver_bound" if given else "status"
+    if may_refute and _is_word(status, again):
+        text = "status (a branch and bound's word that there is no plan: not rechecked)"
+        possible, detail = ["infeasible"], ""
+    yield Claim(text, status in possible, detail)
     numbers = {
         "cost": again.cost,
         "value": again.value,
@@ -206,10 +163,16 @@ def _compare(stated: dict[str, Any], again: Certificate, n_selected: int) -> Ite
     if again.feasible and again.bound is not None:
         yield Claim("the plan is not better than its bound", _respects(again))
     if stated.get("solver_bound") is not None:
+        of = "a plan that was sought" if may_refute else "a feasible plan"
         yield Claim(
-            "solver_bound belongs to a feasible plan (a branch and bound's word: not rechecked)",
-            again.solver_bound is not None and again.gap is not None,
+            f"solver_bound belongs to {of} (a branch and bound's word: not rechecked)",
+            again.solver_bound is not None and (may_refute or again.gap is not None),
         )
+
+
+def _is_word(status: Any, c: Certificate) -> bool:
+    """No plan is said to exist, and the multipliers do not prove it."""
+    return status == "infeasible" and not c.feasible and not c.reasons
 
 
 def _possible_statuses(c: Certificate, target: Any) -> list[str]:
@@ -239,7 +202,7 @@ def _products(stated: Any, again: list[dict[str, Any]]) -> Claim:
 
 def _respects(c: Certificate) -> bool:
     assert c.bound is not None
-    slack = _TOLERANCE * abs(c.value)
+    slack = TOLERANCE * abs(c.value)
     return c.bound <= c.value + slack if c.sense == "min" else c.bound >= c.value - slack
 
 
@@ -264,7 +227,7 @@ def _same(stated: Any, value: float | None, scale: float | None = None) -> bool:
     number = _finite(stated)
     if number is None or value is None:
         return stated is value
-    return abs(number - value) <= _TOLERANCE * max(abs(number), abs(value), scale or 0.0)
+    return abs(number - value) <= TOLERANCE * max(abs(number), abs(value), scale or 0.0)
 
 
 def _finite(stated: Any) -> float | None:

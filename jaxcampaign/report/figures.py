@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
+from jaxcampaign.report.bars import bound_bar
 from jaxcampaign.report.design import (
     INK,
     LACK,
@@ -28,9 +28,7 @@ from jaxcampaign.report.design import (
 from jaxcampaign.report.frames import hour_frame, product_frame
 from jaxcampaign.report.wording import (
     bound_title,
-    ceiling,
     counted,
-    floor,
     influence_unit,
     number,
     percent,
@@ -73,7 +71,6 @@ def demand_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     return _share_bars(asked, title, width_in)
 
 
-@styled
 def bound_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
     """The plan's cost or influence against what is proven of every plan, drawn from zero.
 
@@ -81,32 +78,8 @@ def bound_figure(solution: Solution, *, width_in: float = WIDE_IN) -> Figure:
       solution: the plan.
       width_in: width in inches.
     """
-    c = solution.certificate
-    figure = new_figure(width_in, 1.25, bound_title(solution))
-    axes = figure.subplots()
-    bare(axes)
-    known = [value for value in (c.value, c.bound) if value is not None]
-    low, high = min(known), max(known)
-    is_cost = c.sense == "min"
-    axes.barh(0, low, height=0.6, color=MIDDLE if is_cost else PLAN)
-    hatch = PLAN if is_cost else MIDDLE
-    open_part = axes.barh(0, high - low, left=low, height=0.6, linewidth=0, hatch="////")
-    open_part[0].set(facecolor="white", edgecolor=hatch)
-    axes.plot([c.value, c.value], [-0.42, 0.42], color=PLAN, linewidth=3, solid_capstyle="butt")
-    axes.set(xlim=(0, high * 1.02 or 1), ylim=(-1.05, 1.05), yticks=[])
-    axes.set_xlabel("cost" if is_cost else influence_unit(solution))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
-    axes.xaxis.set_major_locator(MaxNLocator(max(int(width_in), 4), steps=_ROUND_STEPS))
-    plan = f"this plan: {number(c.value)}"
-    side = _side_with_room(c.value, high)
-    axes.text(c.value, 0.5, plan, ha=side, va="bottom", color=PLAN, fontweight="bold")
-    if c.bound is not None:
-        axes.plot([c.bound, c.bound], [-0.42, 0.42], color=INK, linewidth=1.4)
-        least = f"proven: no plan below {floor(c.bound)}"
-        most = f"proven: no plan above {ceiling(c.bound)}"
-        side = _side_with_room(c.bound, high)
-        axes.text(c.bound, -0.52, least if is_cost else most, ha=side, va="top")
-    return figure
+    unit = "cost" if solution.problem.sense == "min" else influence_unit(solution)
+    return bound_bar(solution.certificate, bound_title(solution), unit, width_in=width_in)
 
 
 @styled
@@ -261,11 +234,6 @@ def _first_few(heading: str, names, values: list[str], width_in: float) -> str:
     whole = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
     lines = textwrap.fill(f"{heading}: {', '.join(whole)}", int((width_in - 0.8) * 12))
     return lines.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _side_with_room(value: float, high: float) -> Literal["left", "right"]:
-    """How a text at a value on an axis up to `high` is aligned."""
-    return "right" if value > 0.4 * high else "left"
 
 
 def _hour_bars(axes: Axes, heights: np.ndarray, label: str, color: str) -> None:

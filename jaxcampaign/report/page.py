@@ -9,19 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from jaxcampaign.report.campaign.sections import campaign_sections
 from jaxcampaign.report.markup import Markup, element, join
-from jaxcampaign.report.sections import (
-    bound_section,
-    demand_section,
-    headline,
-    hours_section,
-    key_figures,
-    making_section,
-    map_section,
-    plan_section,
-    proof_section,
-)
-from jaxcampaign.solvers import Solution
+from jaxcampaign.report.sections import slot_sections
+from jaxcampaign.solvers import CampaignSolution, Solution
 from jaxcampaign.tables import replacing
 
 
@@ -72,25 +63,19 @@ def report_html(
       billboards: table with board_id, lat, lon: where the boards are; without it, columns lat
         and lon of the slots are used. Without either, the report has no map and says so.
       title: heading of the page.
-      run: how it was computed: any nested mapping of names to values, such as `run.json`.
+      run: how it was computed: any nested mapping of names to values, such as `run.json`; for
+        campaigns its inputs say which outcome is predicted.
 
     Raises:
       InputError: a table for the map lacks a column.
     """
-    title = title or "Billboard plan"
-    body = element(
-        "main",
-        headline(solution, title),
-        key_figures(solution),
-        map_section(solution, checkins, billboards),
-        demand_section(solution),
-        bound_section(solution),
-        hours_section(solution),
-        plan_section(solution),
-        proof_section(solution),
-        making_section(solution, run or {}),
-        class_="jc-report",
-    )
+    if isinstance(solution, CampaignSolution):
+        title = title or "Campaign plan"
+        sections = campaign_sections(solution, title, run or {})
+    else:
+        title = title or "Billboard plan"
+        sections = slot_sections(solution, title, checkins, billboards, run or {})
+    body = element("main", *sections, class_="jc-report")
     style = files("jaxcampaign.report").joinpath("report.css").read_text("utf-8")
     head = element(
         "head",

@@ -1,19 +1,28 @@
-"""The parts of the report's page, each from a solution to markup."""
+"""The parts of the page of a billboard plan, each from a solution to markup."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from jaxcampaign.certificate import FEASIBILITY_TOLERANCE, unreachable
+from jaxcampaign.certificate import FEASIBILITY_TOLERANCE
 from jaxcampaign.problems import reach_reference
 from jaxcampaign.report import wording
-from jaxcampaign.report.design import NARROW_IN, WIDE_IN, svg
+from jaxcampaign.report.blocks import (
+    MAX_ROWS,
+    card,
+    drawn,
+    how_many,
+    listed,
+    making_section,
+    note,
+    section,
+    trust,
+)
 from jaxcampaign.report.figures import bound_figure, demand_figure, hours_figure
 from jaxcampaign.report.frames import (
     board_frame,
@@ -28,30 +37,43 @@ from jaxcampaign.report.markup import (
     Markup,
     data_table,
     element,
-    fact_table,
     join,
-    picture,
-    scroll_box,
 )
 from jaxcampaign.report.wording import counted, number, percent
 from jaxcampaign.solvers import Solution
 
-_MAX_ROWS = 200
+
+def slot_sections(
+    solution: Solution,
+    title: str,
+    checkins: pd.DataFrame | None,
+    billboards: pd.DataFrame | None,
+    run: Mapping[str, Any],
+) -> list[Markup]:
+    """The page from top to bottom; arguments as for `report_html`."""
+    return [
+        headline(solution, title),
+        key_figures(solution),
+        map_section(solution, checkins, billboards),
+        demand_section(solution),
+        bound_section(solution),
+        hours_section(solution),
+        plan_section(solution),
+        proof_section(solution),
+        making_section(solution, run),
+    ]
 
 
 def headline(solution: Solution, title: str) -> Markup:
     """What was asked, and the answer."""
     c = solution.certificate
-    reasons = [element("li", reason) for reason in c.reasons[:_MAX_ROWS]]
-    if len(c.reasons) > _MAX_ROWS:
-        reasons.append(element("li", f"and {len(c.reasons) - _MAX_ROWS:,} more"))
     return element(
         "header",
         element("h1", title),
         element("p", wording.question(solution), class_="asked"),
         element("p", wording.verdict(solution), class_="verdict"),
         element("p", " ".join(wording.answer(solution)), class_="answer"),
-        scroll_box(element("ul", *reasons), label="Reasons") if reasons else Markup(),
+        listed(c.reasons, label="Reasons"),
         class_="" if c.feasible else "failed",
     )
 
@@ -65,25 +87,25 @@ def key_figures(solution: Solution) -> Markup:
     used, offered = len(np.unique(boards[bought])), len(np.unique(boards))
     reached = reach_reference(problem.base, bought).sum()
     cards = [
-        _card("Slots", f"{bought.sum():,}", f"of {problem.base.n_slots:,} on offer"),
-        _card("Boards", f"{used:,}", f"of {offered:,}"),
-        _card("Cost", number(c.cost), _limits(solution)),
+        card("Slots", f"{bought.sum():,}", f"of {problem.base.n_slots:,} on offer"),
+        card("Boards", f"{used:,}", f"of {offered:,}"),
+        card("Cost", number(c.cost), _limits(solution)),
     ]
     if c.sense == "max":
-        cards.append(_card("Influence", number(c.value), wording.influence_unit(solution)))
+        cards.append(card("Influence", number(c.value), wording.influence_unit(solution)))
     else:
         asked, lacking = int((c.demand > 0).sum()), int((c.shortfall > 0).sum())
         short = f"short by {number(c.shortfall.sum())} in all" if lacking else "none falls short"
         met = f"of {asked:,}; {short}"
-        cards.append(_card("Demands met", f"{asked - lacking:,}", met, failed=lacking > 0))
+        cards.append(card("Demands met", f"{asked - lacking:,}", met, failed=lacking > 0))
     people = f"expected, of {problem.base.n_users:,} who pass a slot"
-    cards.append(_card("People influenced", number(reached, 3), people))
+    cards.append(card("People influenced", number(reached, 3), people))
     if c.feasible and c.bound is not None:
         shown, word = wording.ceiling, "no plan has more"
         if c.sense == "min":
             shown, word = wording.floor, "no plan costs less"
         exact = number if solution.status == "optimal" else shown
-        cards.append(_card("Proven bound", exact(c.bound), word))
+        cards.append(card("Proven bound", exact(c.bound), word))
     return element("dl", *cards, class_="figures")
 
 
@@ -93,9 +115,9 @@ def map_section(
     """The map, or a word on why there is none."""
     places = place_frame(solution, billboards)
     if places is None:
-        return _section(
+        return section(
             "Map",
-            _note("There is no map: the input has no coordinates of the boards."),
+            note("There is no map: the input has no coordinates of the boards."),
         )
     slots = places["slots"].to_numpy()
     boards = board_frame(solution)
@@ -113,14 +135,14 @@ def map_section(
     alt = f"Map of {counted(len(places), 'board')}, {np.count_nonzero(slots):,} of them chosen."
     alt += f" Most is spent on: {largest}." if largest else ""
     draw = partial(map_figure, solution, checkins, billboards)
-    return _section("Where", _drawn(draw, alt, caption))
+    return section("Where", drawn(draw, alt, caption))
 
 
 def demand_section(solution: Solution) -> Markup:
     """Influence per product, as figure and table."""
     frame = product_frame(solution)
     is_cover = solution.problem.sense == "min"
-    shown = frame.head(_MAX_ROWS)
+    shown = frame.head(MAX_ROWS)
     columns = [
         Column("product_id", "Product"),
         Column("achieved", "Influence", number, True),
@@ -150,13 +172,13 @@ def demand_section(solution: Solution) -> Markup:
             columns.append(Column("weight", "Weight", number, True))
         caption = "Influence: how many people of the audience are expected to be influenced."
         alt = f"Influence of {counted(len(frame), 'product')}."
-    figure = _drawn(partial(demand_figure, solution), alt, caption)
+    figure = drawn(partial(demand_figure, solution), alt, caption)
     if is_cover and not (solution.certificate.demand > 0).any():
-        figure = _note("No product has a demand.")
-    return _section(
+        figure = note("No product has a demand.")
+    return section(
         "Demand met per product" if is_cover else "Influence per product",
         figure,
-        _shown(len(shown), len(frame), "product", "tightest" if is_cover else "most influential"),
+        how_many(len(shown), len(frame), "product", "tightest" if is_cover else "most influential"),
         data_table(shown, columns, label="Influence per product"),
     )
 
@@ -166,15 +188,15 @@ def bound_section(solution: Solution) -> Markup:
     c = solution.certificate
     heading = "Cost against the proven bound" if c.sense == "min" else "Influence against the bound"
     if c.bound is None:
-        return _section(heading, _note("No plan is feasible, so there is no best one to bound."))
+        return section(heading, note("No plan is feasible, so there is no best one to bound."))
     if not c.feasible:
-        return _section(heading, _note("The bound is for plans that meet every demand and limit."))
+        return section(heading, note("The bound is for plans that meet every demand and limit."))
     caption = wording.proof(solution)
     if solution.status != "optimal":
         saved = "saved" if c.sense == "min" else "gained"
         caption += f" Hatched: what could at most be {saved}."
     draw = partial(bound_figure, solution)
-    return _section(heading, _drawn(draw, wording.bound_title(solution), caption))
+    return section(heading, drawn(draw, wording.bound_title(solution), caption))
 
 
 def hours_section(solution: Solution) -> Markup:
@@ -187,17 +209,17 @@ def hours_section(solution: Solution) -> Markup:
         f"{hour:02d}:00 {slots}" for hour, slots in zip(used["hour"], used["slots"], strict=True)
     )
     caption = "A slot counts in the hour it starts in, by the clock of the table of slots."
-    return _section("When", _drawn(partial(hours_figure, solution), alt, caption))
+    return section("When", drawn(partial(hours_figure, solution), alt, caption))
 
 
 def plan_section(solution: Solution) -> Markup:
     """The plan by slot and by board."""
     plan, boards = plan_frame(solution), board_frame(solution)
     if plan.empty:
-        return _section("The plan", _note("No slot is chosen."))
+        return section("The plan", note("No slot is chosen."))
     cost = Column("cost", "Cost", number, True)
     slots = data_table(
-        plan.head(_MAX_ROWS),
+        plan.head(MAX_ROWS),
         [
             Column("slot_id", "Slot"),
             *([Column("product_id", "Product")] if "product_id" in plan else []),
@@ -210,7 +232,7 @@ def plan_section(solution: Solution) -> Markup:
         label="Chosen slots",
     )
     totals = data_table(
-        boards.head(_MAX_ROWS),
+        boards.head(MAX_ROWS),
         [
             Column("board_id", "Board"),
             Column("slots", "Slots", "{:,}".format, True),
@@ -222,15 +244,15 @@ def plan_section(solution: Solution) -> Markup:
     )
     return join(
         [
-            _section(
+            section(
                 "The plan",
-                _shown(min(len(plan), _MAX_ROWS), len(plan), "slot", "most expensive"),
+                how_many(min(len(plan), MAX_ROWS), len(plan), "slot", "most expensive"),
                 slots,
-                _note("selection.csv has every slot of the plan."),
+                note("selection.csv has every slot of the plan."),
             ),
-            _section(
+            section(
                 "By board",
-                _shown(min(len(boards), _MAX_ROWS), len(boards), "board", "most expensive"),
+                how_many(min(len(boards), MAX_ROWS), len(boards), "board", "most expensive"),
                 totals,
             ),
         ]
@@ -239,73 +261,13 @@ def plan_section(solution: Solution) -> Markup:
 
 def proof_section(solution: Solution) -> Markup:
     """What is claimed, in full digits, and how each claim can be checked."""
-    c = solution.certificate
-    facts = [("Feasible", "yes" if c.feasible else "no"), ("Cost", _digits(c.cost))]
-    if c.sense == "max":
-        facts.append(("Influence", _digits(c.value)))
-    facts += [
-        ("Bound", _digits(c.bound)),
-        ("Bound from multipliers", _digits(c.rechecked_bound)),
-        ("Bound of branch and bound", _digits(c.solver_bound)),
-        ("Gap, |value - bound| / |value|", _digits(c.gap)),
-    ]
-    facts += [
-        (f"Violated: {row['row']}", f"{row['activity']!r} outside {row['lower']} to {row['upper']}")
-        for row in c.violations
-    ]
-    return _section(
-        "Why this can be trusted",
-        element(
-            "p",
-            "Feasibility, cost and influence are recomputed in double precision (float64) from the "
-            "input tables and the list of slots, by code that imports no solver; a demand counts "
-            f"as met within {FEASIBILITY_TOLERANCE:g} of its size.",
-        ),
-        element("p", *_bound_source(solution)),
-        fact_table(facts, label="Certificate"),
+    return trust(
+        solution,
+        "Feasibility, cost and influence are recomputed in double precision (float64) from the "
+        "input tables and the list of slots, by code that imports no solver; a demand counts "
+        f"as met within {FEASIBILITY_TOLERANCE:g} of its size.",
+        value="Influence",
     )
-
-
-def making_section(solution: Solution, run: Mapping[str, Any]) -> Markup:
-    """Solver, statistics and the run's own record."""
-    statistics = dict(solution.statistics)
-    because = statistics.pop("chosen_because", None)
-    facts = [("Problem", repr(solution.problem)), ("Solver", solution.solver)]
-    if because:
-        facts.append(("Chosen because", str(because)))
-    facts.append(("Status", solution.status))
-    facts += _flat(statistics)
-    facts += _flat(run)
-    return _section("How it was computed", fact_table(facts, label="How it was computed"))
-
-
-def _section(heading: str, *parts: str) -> Markup:
-    return element("section", element("h2", heading), *parts)
-
-
-def _note(text: str) -> Markup:
-    return element("p", text, class_="note")
-
-
-def _shown(shown: int, total: int, noun: str, first: str) -> Markup:
-    if shown == total:
-        return _note(f"{counted(total, noun)}, the {first} first.")
-    return _note(f"The {shown:,} {first} of {counted(total, noun)}.")
-
-
-def _card(label: str, value: str, note: str, *, failed: bool = False) -> Markup:
-    return element(
-        "div",
-        element("dt", label),
-        element("dd", value, class_="value"),
-        element("dd", note),
-        class_="short" if failed else None,
-    )
-
-
-def _drawn(draw: Callable[..., Figure], alt: str, caption: str) -> Markup:
-    wide, narrow = (svg(draw(width_in=width_in)) for width_in in (WIDE_IN, NARROW_IN))
-    return picture(wide, narrow, alt=alt, caption=caption)
 
 
 def _limits(solution: Solution) -> str:
@@ -314,47 +276,3 @@ def _limits(solution: Solution) -> str:
         budget = problem.rows.upper[list(problem.rows.names).index("budget")]
         return f"of a budget of {number(budget)}"
     return "every slot: " + number(problem.cost_of_all)
-
-
-def _bound_source(solution: Solution) -> list[str]:
-    c = solution.certificate
-    verify = element("code", "jaxcampaign verify DIR")
-    if c.bound is None:
-        proof = "stored multipliers and the " if not unreachable(solution.problem) else ""
-        return [
-            "There is no bound: the problem has no feasible plan. ",
-            f"The {proof}sums behind that are recomputed by ",
-            verify,
-            ".",
-        ]
-    recheck = [
-        "The bound follows from stored Lagrangian multipliers by weak duality: it holds whatever "
-        "solver found them, and ",
-        verify,
-        " recomputes it from the input tables, where DIR is the folder of this report.",
-    ]
-    if c.bound_proof == "multipliers":
-        return recheck
-    return [
-        "The bound is the word of the solver's exhaustive search (branch and bound), which cannot "
-        "be rechecked without repeating it. What can be rechecked is the weaker bound from "
-        "multipliers. ",
-        *recheck,
-    ]
-
-
-def _digits(value: float | None) -> str:
-    return "none" if value is None else repr(float(value))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested mappings as rows, names joined by dots."""
-    for name, value in values.items():
-        label = f"{prefix}{name}".replace("_", " ")
-        label = label[:1].upper() + label[1:]
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, float):
-            yield label, number(value, 6)
-        elif value is not None:
-            yield label, str(value)

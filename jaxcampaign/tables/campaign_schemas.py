@@ -122,6 +122,22 @@ locations. Further columns are attributes (influencers, events), outcomes (histo
 """
 
 
+EFFECTIVENESS_SCHEMA = pa.DataFrameSchema(
+    {
+        "influencer_id": column(TEXT),
+        "content_type": column(TEXT),
+        "event_id": column(TEXT),
+        "offset_hours": column(FLOAT),
+        "posted_at": column(TIME, required=False),
+        "price": column(FLOAT, NOT_NEGATIVE),
+        "mean": column(FLOAT),
+        "std": column(FLOAT, NOT_NEGATIVE),
+    },
+    unique=["influencer_id", "content_type", "event_id", "offset_hours"],
+)
+"""Options with what each will bring, ready to be planned with."""
+
+
 def check_measures(kind: str, clean: pd.DataFrame) -> None:
     """Refuses infinite values in the further columns of a campaign table."""
     if kind not in CAMPAIGN_SCHEMAS:

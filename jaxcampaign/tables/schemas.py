@@ -12,7 +12,11 @@ import pandera.pandas as pa
 from pandera.errors import SchemaError, SchemaErrorReason
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS, check_measures
+from jaxcampaign.tables.campaign_schemas import (
+    CAMPAIGN_SCHEMAS,
+    EFFECTIVENESS_SCHEMA,
+    check_measures,
+)
 from jaxcampaign.tables.coercion import (
     FLOAT,
     INTEGER,
@@ -96,6 +100,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         }
     ),
     **CAMPAIGN_SCHEMAS,
+    "effectiveness": EFFECTIVENESS_SCHEMA,
 }
 """pandera schema of every canonical table; further columns are allowed and kept."""
 

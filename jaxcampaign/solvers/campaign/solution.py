@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.problems import Rows
 from jaxcampaign.problems.campaign import Campaign, Decision, Family, priced
+from jaxcampaign.problems.rows import Rows
 from jaxcampaign.solvers.solution import Solution
 
 _SHOWN = 10
@@ -70,26 +70,16 @@ class CampaignSolution(Solution):
         price = self.multipliers.upper - self.multipliers.lower
         decision, start = self.decision, 0
         counts = decision.chosen.astype(np.float64)
-        parts: list[Family | Rows] = [*problem.families, problem.rows]
-        for family in parts:
+        for family in problem.families:
             own = price[start : start + len(family)]
             start += len(family)
-            at = np.flatnonzero(own)
-            if isinstance(family, Rows):
-                activity = problem.rows.matrix @ problem.columns(decision) if len(own) else own
-            else:
-                activity = family.activity(decision.spend if family.acts == "spend" else counts)
-            records += [
-                (
-                    family.names[i],
-                    own[i],
-                    activity[i],
-                    family.lower[i],
-                    family.upper[i],
-                    family.reasons[i],
-                )
-                for i in at.tolist()
-            ]
+            activity = family.activity(decision.spend if family.acts == "spend" else counts)
+            records += _priced_rows(family, own, activity)
+        if len(problem.rows):
+            # A definition says what a flag means: nobody could give way in it.
+            own = np.where(problem.definitions, 0.0, price[start:])
+            activity = problem.rows.matrix @ problem.columns(decision)
+            records += _priced_rows(problem.rows, own, activity)
         frame = pd.DataFrame(records, columns=list(columns))
         order = frame["price"].abs().sort_values(ascending=False, kind="stable").index
         return frame.loc[order].reset_index(drop=True)
@@ -104,8 +94,11 @@ class CampaignSolution(Solution):
         spent = f"{c.cost:,.2f}"
         if problem.budget is not None:
             spent += f" of {problem.budget:,.2f}"
+        status = facts["status"]
+        if self.status == "infeasible":
+            status = "infeasible (no plan keeps every rule: this one breaks them least)"
         known = {
-            "status": facts["status"],
+            "status": status,
             "posts": facts["slots"],
             "spend": spent,
             "value": f"{c.value:,.6g}",
@@ -115,6 +108,16 @@ class CampaignSolution(Solution):
 
     def _repr_html_(self) -> str:
         return self._html(self.table().head(_SHOWN))
+
+
+def _priced_rows(
+    rows: Family | Rows, price: np.ndarray, activity: np.ndarray
+) -> list[tuple[str, float, float, float, float, str]]:
+    """Name, price, activity, limits and reason of the rows that have a price."""
+    return [
+        (rows.names[i], price[i], activity[i], rows.lower[i], rows.upper[i], rows.reasons[i])
+        for i in np.flatnonzero(price).tolist()
+    ]
 
 
 def _why(reduced: np.ndarray, required: np.ndarray) -> np.ndarray:

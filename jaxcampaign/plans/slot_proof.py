@@ -1,14 +1,12 @@
-"""Proofs as named arrays: what proof.npz holds, and whether what it holds is well formed."""
+"""Proofs of slot problems as named arrays, and whether what these hold is well formed."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from scipy import sparse
 
+from jaxcampaign.plans.archive import Reader, sparse_arrays
 from jaxcampaign.problems import (
     BranchedMultipliers,
     Cuts,
@@ -22,43 +20,24 @@ from jaxcampaign.problems import (
 _CUTS = ("user", "start", "slot", "slope")
 _VECTORS = ("demand", "row_upper", "row_lower", "cut", "rounded")
 _TREE = ("excluded", "parent", "slot", "inside", "leaf")
-_LARGEST = np.iinfo(np.int32).max
 
 
-def proof_bytes(order: str, proof: Proof | None) -> bytes:
-    """The content of proof.npz.
-
-    Args:
-      order: digest of the ids that the proof's indices refer to.
-      proof: what is stored; None stores the digest alone.
-    """
-    arrays: dict[str, Any] = {"order": np.array(order)}
-    if isinstance(proof, BranchedMultipliers):
-        arrays |= _of_tree(proof)
-    elif proof is not None:
-        arrays |= _of_multipliers(proof.clipped(), "")
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
+def proof_arrays(proof: Proof) -> dict[str, np.ndarray]:
+    """A proof as named arrays."""
+    return (
+        _of_tree(proof)
+        if isinstance(proof, BranchedMultipliers)
+        else _of_multipliers(proof.clipped(), "")
+    )
 
 
-def proof_from_bytes(content: bytes) -> tuple[Proof | None, str]:
-    """The proof and the digest of proof.npz.
+def proof_of(read: Reader) -> Proof:
+    """The proof that named arrays hold.
 
     Raises:
-      Exception: the content is not what `proof_bytes` makes; damage may show in zipfile, zlib,
-        lzma, struct or NumPy.
+      Exception: they are not what `proof_arrays` makes.
     """
-    with np.load(io.BytesIO(content), allow_pickle=False) as data:
-        arrays = {name: data[name] for name in data.files}
-    order = str(arrays.pop("order"))
-    if not arrays:
-        return None, order
-    read = _Reader(arrays)
-    proof = _tree(read) if "parent" in arrays else _multipliers(read, "")
-    if read.left:
-        raise ValueError(f"unknown array {read.left[0]!r}")
-    return proof, order
+    return _tree(read) if read.has("parent") else _multipliers(read, "")
 
 
 def malformed(problem: SlotProblem, proof: Proof) -> str:
@@ -84,7 +63,7 @@ def _of_multipliers(m: Multipliers, prefix: str) -> dict[str, np.ndarray]:
 def _of_tree(tree: BranchedMultipliers) -> dict[str, np.ndarray]:
     arrays = {name: getattr(tree, name) for name in _TREE}
     for name in _VECTORS:
-        arrays |= _of_sparse(getattr(tree, name), f"leaf_{name}_")
+        arrays |= sparse_arrays(getattr(tree, name), f"leaf_{name}_")
     arrays |= _of_cuts(tree.cuts, "cut_") | _of_rounded(tree.rounded_rows, "rounded_")
     return arrays | _of_multipliers(tree.root.clipped(), "root_")
 
@@ -94,88 +73,39 @@ def _of_cuts(cuts: Cuts, prefix: str) -> dict[str, np.ndarray]:
 
 
 def _of_rounded(rows: RoundedRows, prefix: str) -> dict[str, np.ndarray]:
-    arrays = _of_sparse(rows.demand_price, prefix + "demand_")
-    arrays |= _of_sparse(rows.cut_price, prefix + "price_")
-    arrays |= _of_sparse(rows.complement, prefix + "complement_")
+    arrays = sparse_arrays(rows.demand_price, prefix + "demand_")
+    arrays |= sparse_arrays(rows.cut_price, prefix + "price_")
+    arrays |= sparse_arrays(rows.complement, prefix + "complement_")
     return arrays | {prefix + "divisor": rows.divisor} | _of_cuts(rows.cuts, prefix + "cut_")
 
 
-def _of_sparse(matrix: sparse.csr_array, prefix: str) -> dict[str, np.ndarray]:
-    return {
-        prefix + "shape": np.array(matrix.shape, np.int64),
-        prefix + "start": matrix.indptr,
-        prefix + "index": matrix.indices,
-        prefix + "value": matrix.data,
-    }
+def _cuts(read: Reader, prefix: str) -> Cuts:
+    user, start, slot = (read.integers(prefix + name) for name in _CUTS[:3])
+    return Cuts(user, start, slot, read.numbers(prefix + "slope"))
 
 
-class _Reader:
-    """Arrays by name, each in the type that it must have."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]):
-        self._arrays = dict(arrays)
-
-    @property
-    def left(self) -> list[str]:
-        return list(self._arrays)
-
-    def has(self, name: str) -> bool:
-        return name in self._arrays
-
-    def numbers(self, name: str) -> np.ndarray:
-        return self._vector(name, "f").astype(np.float64)
-
-    def integers(self, name: str) -> np.ndarray:
-        # Unsigned indices would wrap when subtracted.
-        array = self._vector(name, "iu")
-        if len(array) and (array.min() < -1 or array.max() > _LARGEST):
-            raise ValueError(f"{name} holds indices beyond all sizes")
-        return array.astype(np.int64)
-
-    def flags(self, name: str) -> np.ndarray:
-        return self._vector(name, "b")
-
-    def cuts(self, prefix: str) -> Cuts:
-        user, start, slot = (self.integers(prefix + name) for name in _CUTS[:3])
-        return Cuts(user, start, slot, self.numbers(prefix + "slope"))
-
-    def sparse(self, prefix: str) -> sparse.csr_array:
-        rows, columns = self.integers(prefix + "shape")
-        parts = (
-            self.numbers(prefix + "value"),
-            self.integers(prefix + "index"),
-            self.integers(prefix + "start"),
-        )
-        matrix = sparse.csr_array(parts, shape=(int(rows), int(columns)))
-        matrix.check_format(full_check=True)
-        return matrix
-
-    def rounded(self, prefix: str) -> RoundedRows:
-        return RoundedRows(
-            self.sparse(prefix + "demand_"),
-            self.sparse(prefix + "price_"),
-            self.cuts(prefix + "cut_"),
-            self.sparse(prefix + "complement_"),
-            self.numbers(prefix + "divisor"),
-        )
-
-    def _vector(self, name: str, kinds: str) -> np.ndarray:
-        array = self._arrays.pop(name)
-        if array.ndim != 1 or array.dtype.kind not in kinds:
-            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-        return array
+def _rounded(read: Reader, prefix: str) -> RoundedRows:
+    return RoundedRows(
+        read.sparse(prefix + "demand_"),
+        read.sparse(prefix + "price_"),
+        _cuts(read, prefix + "cut_"),
+        read.sparse(prefix + "complement_"),
+        read.numbers(prefix + "divisor"),
+    )
 
 
-def _multipliers(read: _Reader, prefix: str) -> Multipliers:
+def _multipliers(read: Reader, prefix: str) -> Multipliers:
     demand, upper, lower, cut = (read.numbers(prefix + name) for name in _VECTORS[:4])
-    cuts = read.cuts(prefix + "cut_")
+    cuts = _cuts(read, prefix + "cut_")
     if not read.has(prefix + "rounded"):
         return Multipliers(demand, upper, lower, cut, cuts)
     rounded = read.numbers(prefix + "rounded")
-    return Multipliers(demand, upper, lower, cut, cuts, rounded, read.rounded(prefix + "rounded_"))
+    return Multipliers(
+        demand, upper, lower, cut, cuts, rounded, _rounded(read, prefix + "rounded_")
+    )
 
 
-def _tree(read: _Reader) -> BranchedMultipliers:
+def _tree(read: Reader) -> BranchedMultipliers:
     excluded, parent, slot = (read.integers(name) for name in _TREE[:3])
     inside, leaf = read.flags("inside"), read.integers("leaf")
     demand, upper, lower, cut, rounded = (read.sparse(f"leaf_{name}_") for name in _VECTORS)
@@ -191,8 +121,8 @@ def _tree(read: _Reader) -> BranchedMultipliers:
         row_lower=lower,
         cut=cut,
         rounded=rounded,
-        cuts=read.cuts("cut_"),
-        rounded_rows=read.rounded("rounded_"),
+        cuts=_cuts(read, "cut_"),
+        rounded_rows=_rounded(read, "rounded_"),
     )
 
 

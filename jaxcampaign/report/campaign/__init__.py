@@ -1,0 +1,13 @@
+"""What a person sees of a campaign: where the money goes, and what limits it."""
+
+from jaxcampaign.report.campaign.figures import group_figure, value_figure, week_figure
+from jaxcampaign.report.campaign.frames import group_frame, price_frame, week_frame
+
+__all__ = [
+    "group_figure",
+    "group_frame",
+    "price_frame",
+    "value_figure",
+    "week_figure",
+    "week_frame",
+]
