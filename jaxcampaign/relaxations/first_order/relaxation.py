@@ -168,8 +168,11 @@ class _Run:
         self.points.append(np.asarray(self._state.image.primal.x, np.float64))
 
     def _step_time(self) -> float:
-        """Seconds of a step. At first of one that is undone: a check after it would weigh primal
-        against dual by a single step, and the iteration would take long to recover."""
+        """Seconds of a step, at first of one that is undone.
+
+        A check after it would weigh primal against dual by a single step, and the iteration would
+        take long to recover.
+        """
         if not self._step_seconds:
             began = time.monotonic()
             jax.block_until_ready(advance(self._saddle, self._state, 1, 1))
