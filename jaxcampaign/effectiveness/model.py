@@ -24,7 +24,7 @@ from jaxcampaign.effectiveness.posts.build import build_features
 from jaxcampaign.effectiveness.posts.conditions import timestamp
 from jaxcampaign.effectiveness.posts.splits import time_splits
 from jaxcampaign.effectiveness.store import read_model
-from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.tuning import lightgbm_candidates
 from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
 
@@ -42,7 +42,7 @@ def default_hybrid(*, count: bool = False) -> Hybrid:
     """
     if count:
         network = TowerNetwork(link="log")
-        return Hybrid(network, LightGBM(objective="tweedie"), ids=(_ID,))
+        return Hybrid(network, lightgbm_candidates("tweedie"), ids=(_ID,))
     return Hybrid(TowerNetwork(), ids=(_ID,))
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
-from jaxcampaign.effectiveness.hybrid.blend import blended_std
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
 from jaxcampaign.effectiveness.trees.boosting import FittedBooster
@@ -31,7 +30,7 @@ class Outlook(NamedTuple):
     """What the models of a stack say of N rows."""
 
     mean: np.ndarray  # f64[N], blended
-    std: np.ndarray  # f64[N], blended, not calibrated
+    std: np.ndarray  # f64[N], not calibrated
     means: np.ndarray  # f64[3, N], of the network, of the trees on its outputs, of plain trees
     deviations: np.ndarray  # f64[K, N], members of the network minus their mean
 
@@ -44,9 +43,9 @@ class Stack:
       network: of mean and deviation.
       trees: of the mean, on the features and the outputs of the network.
       plain: of the mean, on the features alone.
-      spread: of the deviation.
-      weights: f64[3], of the means, in this order.
-      level: factor on the blended deviation.
+      spread: of the deviation, on the features and the outputs.
+      weights: f64[3], of the means, in this order; not negative. Their sum is 1, or under a log
+        link what makes totals right.
     """
 
     network: Any
@@ -54,19 +53,13 @@ class Stack:
     plain: FittedBooster
     spread: FittedSpread
     weights: np.ndarray = field(default_factory=lambda: np.full(3, 1 / 3))
-    level: float = 1.0
-
-    def levelled(self, features: Features, std: np.ndarray) -> Stack:
-        """These models with deviations f64[N] that are, on (geometric) average, the given ones."""
-        ratio = np.mean(np.log(std) - np.log(self.outlook(features).std))
-        return replace(self, level=self.level * float(np.exp(ratio)))
 
     def outlook(self, features: Features) -> Outlook:
         """What the models say of N rows."""
         found, table, means = self._means(features)
         return Outlook(
             mean=self.weights @ means,
-            std=self.level * blended_std(found.std, self.spread.predict(table)),
+            std=self.spread.predict(table),
             means=means,
             deviations=found.members - found.mean,
         )
