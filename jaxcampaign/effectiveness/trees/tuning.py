@@ -11,7 +11,13 @@ from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, Obj
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.errors import InputError
 
-_SETTINGS = ((8, 0.05, 20), (31, 0.05, 20), (31, 0.03, 60), (127, 0.05, 20))
+# Leaves, learning rate, rows of a leaf, and how much is needed to trust a split of categories.
+_SETTINGS = (
+    (8, 0.05, 20, 100.0),
+    (31, 0.05, 20, 10.0),
+    (31, 0.03, 60, 100.0),
+    (127, 0.05, 20, 10.0),
+)
 _LEAST_MEAN = 1e-12
 
 
@@ -67,17 +73,19 @@ class BestOf:
 
 
 def lightgbm_candidates(objective: Objective = "squared", *, threads: int = 0) -> BestOf:
-    """LightGBM with few, many and very many leaves: small tables, large ones, and those of ids."""
+    """LightGBM with few to very many leaves, for small to large tables; half of them doubt ids."""
     return BestOf(
         tuple(
             LightGBM(
                 leaves=leaves,
                 learning_rate=rate,
                 leaf_rows=rows,
+                category_l2=doubt,
+                category_smoothing=doubt,
                 objective=objective,
                 threads=threads,
             )
-            for leaves, rate, rows in _SETTINGS
+            for leaves, rate, rows, doubt in _SETTINGS
         )
     )
 
