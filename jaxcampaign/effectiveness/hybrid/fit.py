@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -13,7 +16,13 @@ from jax import Array
 from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.effectiveness.hybrid.blend import convex_weights
-from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid, Stack, seen_codes, stacked
+from jaxcampaign.effectiveness.hybrid.fitted import (
+    FittedHybrid,
+    Stack,
+    seen_codes,
+    stacked,
+    stacked_by_source,
+)
 from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, random_folds
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
@@ -24,6 +33,8 @@ from jaxcampaign.progress import progress
 
 _SPREAD = LightGBM(rounds=400, learning_rate=0.03, leaves=8, leaf_rows=40, l2=5.0)
 _FEWEST_ROWS = 100
+_WORKERS = 8
+_FOLDS, _FEWER_FOLDS, _MANY_ROWS = 5, 3, 50_000
 _BACKGROUND = 8  # rows that stand for "source unknown" where sources interact
 
 
@@ -84,7 +95,7 @@ class Hybrid:
       booster: of the mean.
       spread: booster of the deviation.
       ids: categorical columns of ids; a row is cold if one of its ids was never learned from.
-      n_folds: folds of the first window.
+      n_folds: folds of the first window; by default 5, and 3 from 50,000 rows on.
       blend_share: share of the rows in the second window.
       calibration_share: share of the rows in the third window.
     """
@@ -93,7 +104,7 @@ class Hybrid:
     booster: Booster = field(default_factory=LightGBM)
     spread: Booster = _SPREAD
     ids: tuple[str, ...] = ()
-    n_folds: int = 5
+    n_folds: int | None = None
     blend_share: float = 0.1
     calibration_share: float = 0.15
 
@@ -137,26 +148,23 @@ class Hybrid:
             raise InputError(problem, table="features", remedy=remedy)
         if unknown := set(self.ids) - set(features.categorical_names):
             raise InputError("no such column of ids", table="features", column=min(unknown))
-        seed_key, *rest = jax.random.split(key, self.n_folds + 5)
+        n_folds = self.n_folds or (_FOLDS if len(y) < _MANY_ROWS else _FEWER_FOLDS)
+        seed_key, *rest = jax.random.split(key, n_folds + 5)
         seed, keys = int(jax.random.randint(seed_key, (), 0, 2**31 - 1)), iter(rest)
         windows = self._windows(time, groups, len(y), seed)
         before = np.concatenate([windows.fit, windows.blend])
         everything = np.concatenate(windows)
-        folds = self._folds(windows.fit, time, groups, gap, seed)
+        folds = self._folds(n_folds, windows.fit, time, groups, gap, seed)
 
-        outputs = np.full((2, len(y)), np.nan)
+        outputs = np.full((5, len(y)), np.nan)
         with progress(len(folds) + 4 if show else 0, "hybrid", "networks") as bar:
             trained = _Trained(self.network, features, y, bar)
             epochs = trained.best_epochs(windows.fit, next(keys))
-            for fold in folds:
-                network = trained.on(fold.train, epochs, next(keys))
-                outputs[:, fold.test] = _outputs(network, features.take(fold.test))
-            early = trained.on(windows.fit, epochs, next(keys))
-            outputs[:, windows.blend] = _outputs(early, features.take(windows.blend))
-            middle = trained.on(before, epochs, next(keys))
-            asked = features.take(windows.calibration)
-            outputs[:, windows.calibration] = _outputs(middle, asked)
-            final = trained.on(everything, epochs, next(keys))
+            later = [*(fold.test for fold in folds), windows.blend, windows.calibration]
+            earlier = [*(fold.train for fold in folds), windows.fit, before, everything]
+            *chain, early, middle, final = trained.together(earlier, epochs, keys)
+            for network, rows in zip([*chain, early, middle], later, strict=True):
+                outputs[:, rows] = _outputs(network, features.take(rows))
 
         grown = _Grown(self, features, outputs, y, seed)
         grown.out_of_fold(windows.fit, folds)
@@ -166,6 +174,7 @@ class Hybrid:
 
         grown.beyond(first, windows.blend)
         second = replace(grown.stack(middle, before), weights=weights)
+        asked = features.take(windows.calibration)
         held = second.outlook(asked)
         cold = ~seen_codes(features.take(before), self.ids).all_seen(asked)
         corrections = Calibration.fit(y[windows.calibration], held.mean, held.std, cold)
@@ -184,6 +193,11 @@ class Hybrid:
             n_background=_BACKGROUND,
             seed=seed,
         )
+
+    @property
+    def additive(self) -> bool:
+        """Whether the link of the mean is a sum of functions of one source each."""
+        return all(getattr(part, "additive", False) for part in (self.network, self.booster))
 
     def _windows(self, time: Any, groups: Any, n: int, seed: int) -> Windows:
         """Rows of the three windows; rows of one instant, or one group, stay together."""
@@ -206,13 +220,16 @@ class Hybrid:
             raise InputError("too few instants for three windows", table="time", remedy=remedy)
         return windows
 
-    def _folds(self, fit: np.ndarray, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
+    @staticmethod
+    def _folds(
+        n_folds: int, fit: np.ndarray, time: Any, groups: Any, gap: Any, seed: int
+    ) -> list[Fold]:
         """Folds of the first window, as rows of the whole table in the order of fitting."""
         own = None if groups is None else np.asarray(groups)[fit]
         if time is None:
-            folds = random_folds(len(fit), self.n_folds, seed=seed, groups=own)
+            folds = random_folds(len(fit), n_folds, seed=seed, groups=own)
         else:
-            folds = forward_folds(np.asarray(time)[fit], self.n_folds, groups=own, gap=gap)
+            folds = forward_folds(np.asarray(time)[fit], n_folds, groups=own, gap=gap)
         return [Fold(fit[fold.train], fit[fold.test]) for fold in folds]
 
 
@@ -227,9 +244,17 @@ class _Trained:
         network = self._fit(self.network, rows, key, 0.15)
         return int(np.nanargmin(network.history[:, 1])) + 1
 
-    def on(self, rows: np.ndarray, epochs: int, key: Array) -> FittedMean:
-        """The network of these rows."""
-        return self._fit(replace(self.network, epochs=epochs), rows, key, 0.0)
+    def together(
+        self, tables: list[np.ndarray], epochs: int, keys: Iterator[Array]
+    ) -> list[FittedMean]:
+        """The networks of these rows: as many at a time as there are cores.
+
+        One step of one network does not keep several cores busy.
+        """
+        network = replace(self.network, epochs=epochs)
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            fits = [pool.submit(self._fit, network, rows, next(keys), 0.0) for rows in tables]
+            return [fit.result() for fit in fits]
 
     def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
@@ -247,7 +272,10 @@ class _Grown:
     ):
         self.settings, self.y, self.seed = settings, y, seed
         self.plain = _Trees(settings.booster, features, y, seed)
-        self.stacked = _Trees(settings.booster, stacked(features, outputs), y, seed)
+        self.beside = stacked(features, outputs[:2])  # what the deviation depends on
+        self.additive = settings.additive
+        table = stacked_by_source(features, outputs[2:]) if self.additive else self.beside
+        self.stacked = _Trees(settings.booster, table, y, seed)
         self.residual = np.full(len(y), np.nan)  # of trees that did not see the row
 
     def out_of_fold(self, rows: np.ndarray, folds: list[Fold]) -> None:
@@ -266,12 +294,13 @@ class _Grown:
         known = rows[np.isfinite(self.residual[rows])]
         spread = fit_spread(
             self.settings.spread,
-            self.stacked.table.take(known),
+            self.beside.take(known),
             self.residual[known],
             n_last=_last(known),
             seed=self.seed,
         )
-        return Stack(network, self.stacked.on(rows), self.plain.on(rows), spread)
+        trees, plain = self.stacked.on(rows), self.plain.on(rows)
+        return Stack(network, trees, plain, spread, additive=self.additive)
 
     def _note(self, trees: FittedBooster, rows: np.ndarray) -> None:
         self.residual[rows] = self.y[rows] - trees.predict(self.stacked.table.take(rows))
@@ -303,5 +332,6 @@ def _last(rows: np.ndarray) -> int:
 
 
 def _outputs(network: FittedMean, features: Features) -> np.ndarray:
+    """f64[5, N]: mean, log deviation, and the summands of the link by source."""
     found = network.predict(features, parts=False)
-    return np.stack([found.mean, np.log(found.std)])
+    return np.stack([found.mean, np.log(found.std), *found.stacked_summands()])
