@@ -24,6 +24,7 @@ from jaxcampaign.effectiveness.posts.build import build_features
 from jaxcampaign.effectiveness.posts.conditions import timestamp
 from jaxcampaign.effectiveness.posts.splits import time_splits
 from jaxcampaign.effectiveness.store import read_model
+from jaxcampaign.effectiveness.trees.boosting import Objective
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
@@ -32,9 +33,10 @@ _ID = "influencer_id"
 # Outcomes become known late: folds keep this quantile of the delay free before them.
 _DELAY_QUANTILE = 0.9
 _LEVEL = 0.9
+_MANY_ROWS = 50_000
 
 
-def default_hybrid(*, count: bool = False, additive: bool = True) -> Hybrid:
+def default_hybrid(*, count: bool = False, additive: bool = True, n_rows: int = 0) -> Hybrid:
     """The recommended model: three towers and boosted trees on their out-of-fold outputs.
 
     Args:
@@ -42,9 +44,12 @@ def default_hybrid(*, count: bool = False, additive: bool = True) -> Hybrid:
       additive: the trees, like the towers, see one source each, so that the link of the mean is
         exactly base + g_I + g_H + g_M, and parts cost nothing. Otherwise trees mix sources, and
         parts are a Shapley split that takes some 50 evaluations.
+      n_rows: posts to learn from; of many, trees learn twice as fast in half the rounds.
     """
     network = TowerNetwork(link="log" if count else "identity")
-    trees = LightGBM(objective="tweedie" if count else "squared", additive=additive)
+    rate = 0.05 if n_rows < _MANY_ROWS else 0.1
+    objective: Objective = "tweedie" if count else "squared"
+    trees = LightGBM(objective=objective, learning_rate=rate, additive=additive)
     return Hybrid(network, trees, ids=(_ID,))
 
 
@@ -109,7 +114,7 @@ class EffectivenessModel:
         features = self._features(data, rows)
         key, kept = jax.random.split(key)
         delay = (rows["outcome_known_at"] - rows["planned_at"]).quantile(_DELAY_QUANTILE)
-        hybrid = self.hybrid or default_hybrid(count=self.count)
+        hybrid = self.hybrid or default_hybrid(count=self.count, n_rows=len(rows))
         fitted = hybrid.fit(
             features,
             rows[self.target].to_numpy(np.float64),
