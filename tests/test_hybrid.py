@@ -55,7 +55,8 @@ def fitted():
 
 
 def test_networks_learn_from_earlier_rows_and_the_last_from_all(fits):
-    trial, *folds, last = fits
+    trial, *others = fits  # the others side by side, in any order
+    *folds, last = sorted(others, key=lambda each: len(each[0]))
     assert trial[2] == 0.15 and len(trial[0]) == N
     assert all(share == 0 for _, _, share in (*folds, last))
     assert {epochs for _, epochs, _ in (*folds, last)} == {2}  # best of the trial
@@ -228,6 +229,45 @@ def test_a_saved_hybrid_predicts_the_same_bits(towers, tmp_path):
     assert found.base == expected.base
     assert np.array_equal(loaded.interval(ASKED, 0.9), towers.interval(ASKED, 0.9))
     assert np.array_equal(loaded.cold(ASKED), towers.cold(ASKED))
+
+
+@pytest.fixture(scope="module", params=["identity", "log"])
+def additive(request):
+    """Towers and trees that see one source each."""
+    log = request.param == "log"
+    network = TowerNetwork(members=2, width=8, depth=1, n_bins=4, epochs=3, link=request.param)
+    trees = replace(TREES, rounds=150, additive=True, objective="poisson" if log else "squared")
+    model = Hybrid(network, trees, spread=SPREAD, ids=("influencer_id",), n_folds=2)
+    y = np.exp(Y[:N] / 3) if log else Y[:N]
+    return model.fit(LEARNED, y, key=jax.random.key(0), show=False)
+
+
+def test_additive_parts_sum_to_the_mean_and_are_centred(additive):
+    found = additive.predict(ASKED)
+    total = found.base + found.stacked_parts().sum(axis=0)
+    assert np.abs(total - found.mean).max() < 1e-6 * np.abs(found.mean).max()
+    np.testing.assert_allclose(additive.predict(ASKED, parts=False).mean, found.mean, rtol=1e-6)
+    for part in additive.predict(LEARNED).parts.values():
+        assert abs(part.mean()) < 0.1 and part.std() > 0.01
+    for level in (0.5, 0.9):
+        np.testing.assert_allclose(
+            additive.interval(ASKED, level, found), additive.interval(ASKED, level), rtol=1e-5
+        )
+
+
+def test_additive_parts_see_their_source_only(additive):
+    parts = additive.predict(ASKED).parts
+    changed = additive.predict(permuted(ASKED, "HM")).parts
+    assert np.abs(changed["H"] - parts["H"]).max() > 0.05
+    if not additive.stack.trees.log_link:
+        np.testing.assert_allclose(changed["I"], parts["I"], atol=1e-5)
+
+
+def test_additive_hybrids_are_kept_on_disk(additive, tmp_path):
+    save_hybrid(additive, tmp_path)
+    expected, found = (model.predict(ASKED) for model in (additive, load_hybrid(tmp_path)))
+    assert np.array_equal(found.mean, expected.mean)
+    assert np.array_equal(found.stacked_parts(), expected.stacked_parts())
 
 
 def test_a_network_alone_is_no_hybrid(towers, tmp_path):

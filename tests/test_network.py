@@ -284,6 +284,23 @@ def test_batches_change_nothing(fitted, features):
     np.testing.assert_allclose(whole.std, split.std, rtol=1e-5)
 
 
+def test_distinct_rows_of_a_source_are_enough(fitted, fitted_counts, features):
+    rng = np.random.default_rng(10)
+    whole = features.take(rng.integers(0, N_ROWS, 5000))
+    few = features.take(rng.integers(0, 40, 5000))
+    numeric = np.where(np.arange(4) < 2, whole.numeric, few.numeric)  # I from 600 rows, rest 40
+    whole = replace(whole, numeric=numeric)
+    for model in (fitted, fitted_counts):
+        told = model.predict(whole)
+        parts = [model.predict(whole.take(slice(k, k + 2500))) for k in (0, 2500)]
+        for name in ("mean", "std", "members"):
+            expected = np.concatenate([getattr(part, name) for part in parts], axis=-1)
+            np.testing.assert_allclose(getattr(told, name), expected, rtol=2e-5, atol=2e-5)
+        for split in ("stacked_parts", "stacked_summands"):
+            expected = np.concatenate([getattr(part, split)() for part in parts], axis=-1)
+            np.testing.assert_allclose(getattr(told, split)(), expected, rtol=1e-4, atol=1e-3)
+
+
 def test_no_rows_give_an_empty_prediction(fitted, features):
     told = fitted.predict(features.take(slice(0, 0)))
     assert len(told) == 0 and told.members.shape == (4, 0)

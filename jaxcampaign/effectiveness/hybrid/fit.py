@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -13,7 +16,13 @@ from jax import Array
 from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.effectiveness.hybrid.blend import convex_weights, total_factor
-from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid, Stack, seen_codes, stacked
+from jaxcampaign.effectiveness.hybrid.fitted import (
+    FittedHybrid,
+    Stack,
+    seen_codes,
+    stacked,
+    stacked_by_source,
+)
 from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, random_folds
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
@@ -27,6 +36,8 @@ _SPREAD = LightGBM(rounds=400, learning_rate=0.03, leaves=8, leaf_rows=40, l2=5.
 _SPREAD_FOLDS = 5
 _PRIOR_ROWS = 20  # of a cross-section, that speak for equal weights of the blend
 _FEWEST_ROWS = 100
+_WORKERS = 8
+_FOLDS, _FEWER_FOLDS, _MANY_ROWS = 4, 3, 50_000
 _BACKGROUND = 8  # rows that stand for "source unknown" where sources interact
 
 
@@ -80,14 +91,14 @@ class Hybrid:
       booster: of the mean; by default the best of four settings of LightGBM.
       spread: booster of the deviation; its objective is set.
       ids: categorical columns of ids; a row is cold if one of its ids was never learned from.
-      n_folds: folds.
+      n_folds: folds; by default 4, and 3 from 50,000 rows on.
     """
 
     network: Network
     booster: Booster = field(default_factory=lightgbm_candidates)
     spread: Booster = _SPREAD
     ids: tuple[str, ...] = ()
-    n_folds: int = 4
+    n_folds: int | None = None
 
     def fit(
         self,
@@ -121,23 +132,25 @@ class Hybrid:
             raise InputError(problem, table="features", remedy=remedy)
         if unknown := set(self.ids) - set(features.categorical_names):
             raise InputError("no such column of ids", table="features", column=min(unknown))
-        seed_key, *rest = jax.random.split(key, self.n_folds + 3)
+        n_folds = self.n_folds or (_FOLDS if len(y) < _MANY_ROWS else _FEWER_FOLDS)
+        seed_key, *rest = jax.random.split(key, n_folds + 3)
         seed, keys = int(jax.random.randint(seed_key, (), 0, 2**31 - 1)), iter(rest)
-        folds = self._folds(len(y), time, groups, gap, seed)
+        folds = _folds(n_folds, len(y), time, groups, gap, seed)
         order = _order(time, len(y), seed)
 
-        outputs = np.full((2, len(y)), np.nan)
+        outputs = np.full((5, len(y)), np.nan)
         with progress(len(folds) + 2 if show else 0, "hybrid", "networks") as bar:
             trained = _Trained(self.network, features, y, bar)
             epochs = trained.best_epochs(order, next(keys))
-            for fold in folds:
-                network = trained.on(fold.train, epochs, next(keys))
+            *chain, final = trained.together([*(f.train for f in folds), order], epochs, keys)
+            for network, fold in zip(chain, folds, strict=True):
                 outputs[:, fold.test] = _outputs(network, features.take(fold.test))
-            final = trained.on(order, epochs, next(keys))
 
-        table = stacked(features, outputs)
-        trees = _Trees(self.booster, table, y, order, seed)
+        beside = stacked(features, outputs[:2])  # what the deviation depends on
+        table = stacked_by_source(features, outputs[2:]) if self.additive else beside
         plain = _Trees(self.booster, features, y, order, seed)
+        chosen = replace(plain.booster, rounds=self.booster.rounds)
+        trees = _Trees(chosen, table, y, order, seed)
         means = np.stack([outputs[0], trees.out_of_fold(folds), plain.out_of_fold(folds)])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
@@ -147,12 +160,12 @@ class Hybrid:
         if self.booster.objective != "squared":
             weights = weights * total_factor(y[recent], weights @ means[:, recent])
         mean = weights @ means
-        spread, std = self._spread(table, y - mean, known, seed)
+        spread, std = self._spread(beside, y - mean, known, seed)
         corrections = Calibration.fit(
             y[recent], mean[recent], std[recent], self._cold(features, folds)[recent]
         )
         return FittedHybrid.centred(
-            Stack(final, trees.on(order), plain.on(order), spread, weights),
+            Stack(final, trees.on(order), plain.on(order), spread, weights, self.additive),
             corrections,
             seen_codes(features, self.ids),
             features,
@@ -160,10 +173,10 @@ class Hybrid:
             seed=seed,
         )
 
-    def _folds(self, n: int, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
-        if time is None:
-            return random_folds(n, self.n_folds, seed=seed, groups=groups)
-        return forward_folds(time, self.n_folds, groups=groups, gap=gap)
+    @property
+    def additive(self) -> bool:
+        """Whether the link of the mean is a sum of functions of one source each."""
+        return all(getattr(part, "additive", False) for part in (self.network, self.booster))
 
     def _spread(
         self, table: Features, residual: np.ndarray, known: np.ndarray, seed: int
@@ -198,9 +211,17 @@ class _Trained:
         network = self._fit(self.network, rows, key, 0.15)
         return int(np.nanargmin(network.history[:, 1])) + 1
 
-    def on(self, rows: np.ndarray, epochs: int, key: Array) -> FittedMean:
-        """The network of these rows."""
-        return self._fit(replace(self.network, epochs=epochs), rows, key, 0.0)
+    def together(
+        self, tables: list[np.ndarray], epochs: int, keys: Iterator[Array]
+    ) -> list[FittedMean]:
+        """The networks of these rows: as many at a time as there are cores.
+
+        One step of one network does not keep several cores busy.
+        """
+        network = replace(self.network, epochs=epochs)
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            fits = [pool.submit(self._fit, network, rows, next(keys), 0.0) for rows in tables]
+            return [fit.result() for fit in fits]
 
     def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
@@ -236,6 +257,12 @@ class _Trees:
         return means
 
 
+def _folds(n_folds: int, n: int, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
+    if time is None:
+        return random_folds(n, n_folds, seed=seed, groups=groups)
+    return forward_folds(time, n_folds, groups=groups, gap=gap)
+
+
 def _order(time: Any, n: int, seed: int) -> np.ndarray:
     """The rows in order of time, those of one instant at random; in a cross-section at random."""
     shuffled = np.random.default_rng(seed).permutation(n)
@@ -251,5 +278,6 @@ def _last(rows: np.ndarray) -> int:
 
 
 def _outputs(network: FittedMean, features: Features) -> np.ndarray:
+    """f64[5, N]: mean, log deviation, and the summands of the link by source."""
     found = network.predict(features, parts=False)
-    return np.stack([found.mean, np.log(found.std)])
+    return np.stack([found.mean, np.log(found.std), *found.stacked_summands()])

@@ -106,6 +106,11 @@ class FittedXGBoost:
         """Number of trees used."""
         return self._trees.num_boosted_rounds()
 
+    @cached_property
+    def log_link(self) -> bool:
+        """Whether the score is the logarithm of the prediction."""
+        return '"reg:squarederror"' not in self.model
+
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], expected outcomes in natural units."""
         return self._trees.predict(self._rows(features)).astype(np.float64)

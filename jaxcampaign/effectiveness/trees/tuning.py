@@ -44,6 +44,11 @@ class BestOf:
         return max(booster.rounds for booster in self.candidates)
 
     @property
+    def additive(self) -> bool:
+        """Whether each tree sees one source only."""
+        return all(getattr(booster, "additive", False) for booster in self.candidates)
+
+    @property
     def objective(self) -> Objective:
         """What is minimised."""
         return self.candidates[0].objective
@@ -72,17 +77,31 @@ class BestOf:
         return best.fit(features, y, weight=weight, seed=seed)
 
 
-def lightgbm_candidates(objective: Objective = "squared", *, threads: int = 0) -> BestOf:
-    """LightGBM with few to very many leaves, for small to large tables; half of them doubt ids."""
+def lightgbm_candidates(
+    objective: Objective = "squared",
+    *,
+    additive: bool = False,
+    faster: float = 1.0,
+    threads: int = 0,
+) -> BestOf:
+    """LightGBM with few to very many leaves, for small to large tables; half of them doubt ids.
+
+    Args:
+      objective: see `LightGBM`.
+      additive: see `LightGBM`.
+      faster: factor on the learning rates.
+      threads: see `LightGBM`.
+    """
     return BestOf(
         tuple(
             LightGBM(
                 leaves=leaves,
-                learning_rate=rate,
+                learning_rate=faster * rate,
                 leaf_rows=rows,
                 category_l2=doubt,
                 category_smoothing=doubt,
                 objective=objective,
+                additive=additive,
                 threads=threads,
             )
             for leaves, rate, rows, doubt in _SETTINGS
