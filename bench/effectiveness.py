@@ -13,15 +13,18 @@ Every rival has the same rows, columns and held-out rows. LightGBM and CatBoost 
 four settings and the number of rounds on the last 15 % of the rows learned from (random ones in a
 cross-section) and are then grown on all; their deviation is constant, that of the rows held back.
 "catboost gaussian" learns mean and variance together by natural gradients, as NGBoost does. The
-hybrid is `default_hybrid()`, what `EffectivenessModel` fits, untuned but for LightGBM, which it
-chooses among the settings of its rival. "network", "stacked" and "plain" are its parents: the last
-two are its trees with and without outputs of the network. Counts are learned under a log link.
+hybrid is `default_hybrid()`, what `EffectivenessModel` fits, untuned but for its trees, which it
+chooses among the settings of its rival LightGBM. It is additive over the three sources of columns;
+"hybrid, free" lets trees mix them (`additive=False`), as those of the rivals do. "network",
+"stacked" and "plain" are its parents: the last two are its trees with and without outputs of the
+network. Counts are learned under a log link.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -41,7 +44,8 @@ from jaxcampaign.effectiveness.trees.tuning import BestOf, lightgbm_candidates, 
 
 _LEVELS = (0.5, 0.8, 0.9)
 _MANY_ROWS = 20_000  # from here on CatBoost learns faster, and no variances
-_RIVALS = ("lightgbm", "catboost", "catboost gaussian", "network", "stacked", "plain", "hybrid")
+_PARENTS = ("network", "stacked", "plain")
+_RIVALS = ("lightgbm", "catboost", "catboost gaussian", *_PARENTS, "hybrid, free", "hybrid")
 _METRICS = ("rmse", "nll", "crps", "z_rms", "coverage_50", "coverage_80", "coverage_90")
 
 
@@ -118,36 +122,38 @@ def run(task: Task, fold: Fold, seed: int) -> dict[str, Any]:
         forecast = gaussian_catboost(booster, learned, y, held, asked, seed)
         note("catboost gaussian", began, *forecast)
 
-    began = time.process_time()
-    hybrid = default_hybrid(count=task.log_link)
-    hybrid = replace(
-        hybrid,
-        booster=lightgbm_candidates(hybrid.booster.objective, threads=1),
-        spread=replace(hybrid.spread, threads=1),
-        ids=task.ids,
-    )
-    fitted = hybrid.fit(learned, y, key=jax.random.key(seed), time=when, show=False)
-    outlook, prediction = fitted.stack.outlook(asked), fitted.predict(asked, parts=False)
-    intervals = {level: fitted.interval(asked, level) for level in _LEVELS}
-    note("hybrid", began, prediction.mean, prediction.std, intervals=intervals)
-    for name, mean in zip(("network", "stacked", "plain"), outlook.means, strict=True):
+    parts = {"hybrid": True}
+    if len({*learned.numeric_sources, *learned.categorical_sources}) > 1:
+        parts = {"hybrid, free": False, "hybrid": True}
+    for name, additive in parts.items():
+        began = time.process_time()
+        hybrid = default_hybrid(count=task.log_link, additive=additive, n_rows=len(y))
+        fitted = replace(hybrid, ids=task.ids).fit(
+            learned, y, key=jax.random.key(seed), time=when, show=False
+        )
+        outlook, prediction = fitted.stack.outlook(asked), fitted.predict(asked, parts=False)
+        intervals = {level: fitted.interval(asked, level) for level in _LEVELS}
+        note(name, began, prediction.mean, prediction.std, intervals=intervals)
+        found[name]["weights"] = fitted.stack.weights.tolist()
+        found[name]["scale"] = fitted.calibration.scale
+        cold = fitted.cold(asked)
+        low, high = intervals[0.9]
+        for kind, chosen in (("warm", ~cold), ("cold", cold)):
+            found[f"n_{kind}"] = int(chosen.sum())
+            if chosen.any():
+                share = coverage(truth[chosen], low[chosen], high[chosen])
+                found[name][f"coverage_90_{kind}"] = share
+    # The parents of the last one, the recommended.
+    for name, mean in zip(_PARENTS, outlook.means, strict=True):
         found[name] = scores(truth, mean)
-    found["weights"] = fitted.stack.weights.tolist()
-    found["scale"] = fitted.calibration.scale
     found["observed"] = float(truth.sum())
-    cold = fitted.cold(asked)
-    low, high = intervals[0.9]
-    for kind, chosen in (("warm", ~cold), ("cold", cold)):
-        found[f"n_{kind}"] = int(chosen.sum())
-        if chosen.any():
-            found[f"coverage_90_{kind}"] = coverage(truth[chosen], low[chosen], high[chosen])
     return found
 
 
 def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One line per rival: mean and standard deviation over runs, totals of all of them.
 
-    Coverage is over all held-out rows; that of warm and cold ones stands in the hybrid's line.
+    Coverage is over all held-out rows, and over warm and cold ones.
     """
     lines = []
     for name in _RIVALS:
@@ -167,12 +173,15 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         line["sum_ratio"] = float(predicted / sum(run["observed"] for run in chosen))
         times = [run[name]["cpu_s"] for run in chosen if "cpu_s" in run[name]]
         line["cpu_s"] = float(np.mean(times)) if times else None
+        for kind in ("warm", "cold"):
+            share = [run[name].get(f"coverage_90_{kind}", np.nan) for run in chosen]
+            rows = [
+                run[f"n_{kind}"] * np.isfinite(each)
+                for run, each in zip(chosen, share, strict=True)
+            ]
+            total = np.nansum(np.multiply(share, rows))
+            line[f"coverage_90_{kind}"] = float(total / sum(rows)) if sum(rows) else None
         lines.append(line)
-    for kind in ("warm", "cold"):
-        each = [(run[f"coverage_90_{kind}"], run[f"n_{kind}"]) for run in runs if run[f"n_{kind}"]]
-        share, rows = zip(*each, strict=True) if each else ((), ())
-        lines[-1][f"coverage_90_{kind}"] = float(np.average(share, weights=rows)) if each else None
-        lines[-1][f"n_{kind}"] = int(sum(rows))
     return lines
 
 
@@ -180,11 +189,15 @@ def report(name: str, target: str, lines: list[dict[str, Any]], n_runs: int) -> 
     """Print what was found of one task."""
     print(f"\n{name}: {target}, {n_runs} runs")
     shown = {"model": "<", "rmse": ".4f", "rmse_sd": ".4f", "nll": ".4f", "nll_sd": ".4f"}
-    shown |= {"crps": ".4f", "z_rms": ".3f", "coverage_90": ".3f", "sum_ratio": ".3f"}
-    harness.print_table(lines, shown | {"cpu_s": ".0f"})
-    warm, cold = (lines[-1][f"coverage_90_{kind}"] for kind in ("warm", "cold"))
-    shares = [f"{kind} {share:.3f}" for kind, share in (("warm", warm), ("cold", cold)) if share]
-    print(f"90 % intervals of the hybrid cover: {', '.join(shares)}", flush=True)
+    shown |= {"crps": ".4f", "z_rms": ".3f", "coverage_90": ".3f"}
+    shown |= {
+        "coverage_90_warm": ".3f",
+        "coverage_90_cold": ".3f",
+        "sum_ratio": ".3f",
+        "cpu_s": ".0f",
+    }
+    harness.print_table(lines, shown)
+    sys.stdout.flush()
 
 
 def _arguments() -> argparse.Namespace:

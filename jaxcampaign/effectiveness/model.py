@@ -33,7 +33,7 @@ _ID = "influencer_id"
 # Outcomes become known late: folds keep this quantile of the delay free before them.
 _DELAY_QUANTILE = 0.9
 _LEVEL = 0.9
-_MANY_ROWS = 50_000
+_MANY_ROWS = 100_000
 
 
 def default_hybrid(*, count: bool = False, additive: bool = True, n_rows: int = 0) -> Hybrid:
