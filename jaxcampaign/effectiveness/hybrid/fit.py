@@ -154,11 +154,11 @@ class Hybrid:
         means = np.stack([outputs[0], trees.out_of_fold(folds), plain.out_of_fold(folds)])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
-        # In time, forecasts that were best are seldom so much better later: half the way there.
-        prior_rows = _PRIOR_ROWS if time is None else len(recent)
+        # In time, what was best or too low is seldom quite so later: half the way there.
+        prior_rows, trust = (_PRIOR_ROWS, 1.0) if time is None else (len(recent), 0.5)
         weights = convex_weights(y[recent], means[:, recent], prior_rows)
         if self.booster.objective != "squared":
-            weights = weights * total_factor(y[recent], weights @ means[:, recent])
+            weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
         mean = weights @ means
         spread, std = self._spread(beside, y - mean, known, seed)
         corrections = Calibration.fit(
