@@ -26,7 +26,8 @@ class Task:
       y: f64[N] outcomes.
       time: f64[N], when each row was planned; None for a cross-section.
       ids: categorical columns whose newcomers are cold.
-      folds: held-out rows; one chronological fold, or several.
+      folds: held-out rows, and what is learned from before them.
+      seeds: seeds of each fold.
       target: what y is, with units.
       log_link: whether y is a count in natural units.
     """
@@ -39,6 +40,7 @@ class Task:
     folds: list[Fold]
     target: str
     log_link: bool = False
+    seeds: int = 1
 
     def features(self, fold: Fold) -> tuple[Features, Features]:
         """Features of the fold's rows to learn from and to be asked about."""
@@ -48,7 +50,16 @@ class Task:
 
 
 def top_creators(data: Path) -> Task:
-    """Creators of three platforms in four months of 2022; November is held out."""
+    """Creators of three platforms in four months of 2022; November is held out, five seeds."""
+    return _panel(data, 8)
+
+
+def top_creators_september(data: Path) -> Task:
+    """The same panel until September, which is held out, two seeds."""
+    return _panel(data, 6)
+
+
+def _panel(data: Path, held_month: int) -> Task:
     frame = pd.read_parquet(data / "influencer" / "top_creators_2022_panel.parquet")
     outcome = {"instagram": "avg_engagement", "youtube": "avg_likes", "tiktok": "avg_views"}
     columns = frame["platform"].map(outcome)
@@ -57,26 +68,27 @@ def top_creators(data: Path) -> Task:
     )
     frame = frame[frame["outcome"].notna()].reset_index(drop=True)
     month = frame["month"].map({"2022-03": 0, "2022-06": 3, "2022-09": 6, "2022-11": 8})
-    # Within a month there is no order: a seeded one, so that months can be cut.
-    time = month.to_numpy(float) + np.random.default_rng(0).random(len(frame))
+    time = month.to_numpy(float)
     frame["handle"] = frame["platform"] + "/" + frame["handle"]
     frame["category"] = frame["platform"] + "/" + frame["category"].fillna("")
     frame["log_followers"] = np.log1p(frame["followers"])
     frame["month_index"] = month
     y = np.log1p(frame["outcome"].to_numpy(float))
-    history = _histories(frame, y, month.to_numpy(float), ["handle", "category", "platform"])
+    history = _histories(frame, y, time, ["handle", "category", "platform"])
     frame = frame.assign(**history)
     sources = _sources(
         "handle platform category category2 country log_followers month_index",
         [name for name in history if "platform" not in name],
         [name for name in history if "platform" in name],
     )
-    train, test = np.flatnonzero(month < 8), np.flatnonzero(month == 8)
-    return Task(frame, sources, y, time, ("handle",), [Fold(train, test)], "log1p(engagement)")
+    fold = Fold(np.flatnonzero(month < held_month), np.flatnonzero(month == held_month))
+    target = "log1p(engagement)"
+    seeds = 5 if held_month == 8 else 2
+    return Task(frame, sources, y, time, ("handle",), [fold], target, seeds=seeds)
 
 
 def thai_pages(data: Path) -> Task:
-    """Posts of nine sellers' pages; the last fifth is held out."""
+    """Posts of nine sellers' pages; blocks of the last two fifths are held out in turn."""
     frame = pd.read_parquet(data / "influencer" / "thai_fb_live_posts.parquet")
     frame = frame.drop_duplicates("post_id").sort_values("published_at", ignore_index=True)
     time = _days(frame["published_at"])
@@ -95,11 +107,11 @@ def thai_pages(data: Path) -> Task:
         [name for name in history if not name.endswith("all")],
         ["all_mean", "recent_all"],
     )
-    return Task(frame, sources, y, time, ("page",), [_last_fifth(time)], "log1p(reactions)")
+    return Task(frame, sources, y, time, ("page",), _rolling(time), "log1p(reactions)")
 
 
 def tiktok_videos(data: Path) -> Task:
-    """Vietnamese videos; the last fifth by time of posting is held out."""
+    """Vietnamese videos; blocks of the last two fifths by time of posting are held out."""
     frame = pd.read_parquet(data / "influencer" / "tiktok_vn_videos.parquet")
     frame = frame.sort_values("posted_at", ignore_index=True)
     time = _days(frame["posted_at"])
@@ -123,11 +135,11 @@ def tiktok_videos(data: Path) -> Task:
         [name for name in history if name != "recent_all"],
         ["recent_all"],
     )
-    return Task(frame, sources, y, time, ("creator",), [_last_fifth(time)], "log1p(views)")
+    return Task(frame, sources, y, time, ("creator",), _rolling(time), "log1p(views)")
 
 
 def ted_talks(data: Path) -> Task:
-    """Talks; the last fifth by time of publication is held out."""
+    """Talks; blocks of the last two fifths by time of publication are held out."""
     frame = pd.read_parquet(data / "influencer" / "ted_talks.parquet")
     frame = frame.sort_values("published_date", ignore_index=True)
     time = _days(frame["published_date"])
@@ -151,7 +163,7 @@ def ted_talks(data: Path) -> Task:
         [name for name in history if name != "recent_all"],
         ["recent_all"],
     )
-    return Task(frame, sources, y, time, ("main_speaker",), [_last_fifth(time)], "log1p(views)")
+    return Task(frame, sources, y, time, ("main_speaker",), _rolling(time), "log1p(views)")
 
 
 def movie_ratings(data: Path) -> Task:
@@ -194,17 +206,22 @@ def brand_posts(data: Path) -> Task:
 
 
 def diabetes(data: Path) -> Task:
-    """Progression of diabetes in 442 patients (scikit-learn ships it), five folds."""
+    """Progression of diabetes in 442 patients (scikit-learn ships it), 20 splits of 90 to 10."""
     from sklearn.datasets import load_diabetes
 
     frame, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
-    folds = random_folds(len(frame), 5, seed=0)
+    folds = []
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(len(frame))
+        cut = round(0.9 * len(frame))
+        folds.append(Fold(np.sort(order[:cut]), np.sort(order[cut:])))
     sources = dict.fromkeys(frame.columns, "I")
     return Task(frame, sources, y.to_numpy(float), None, (), folds, "progression")
 
 
 TASKS: dict[str, Callable[[Path], Task]] = {
     "top_creators": top_creators,
+    "top_creators_september": top_creators_september,
     "thai_pages": thai_pages,
     "tiktok_videos": tiktok_videos,
     "ted_talks": ted_talks,
@@ -225,9 +242,15 @@ def _sources(own: str, history: list[str], market: list[str]) -> dict[str, str]:
     return {column: source for source, columns in named.items() for column in columns}
 
 
-def _last_fifth(time: np.ndarray) -> Fold:
-    cut = np.sort(time)[int(0.8 * len(time))]
-    return Fold(np.flatnonzero(time < cut), np.flatnonzero(time >= cut))
+def _rolling(time: np.ndarray) -> list[Fold]:
+    """Five blocks of 8 % of the rows each, the last two fifths, each after all it learns from."""
+    ordered = np.sort(time)
+    cuts = [ordered[int(share * len(time))] for share in (0.6, 0.68, 0.76, 0.84, 0.92)]
+    ends = [*cuts[1:], np.inf]
+    return [
+        Fold(np.flatnonzero(time < cut), np.flatnonzero((time >= cut) & (time < end)))
+        for cut, end in zip(cuts, ends, strict=True)
+    ]
 
 
 def _days(time: pd.Series) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Effectiveness where the truth is known: parts, deviations, the leak of a random split, speed.
 
-    python bench/effectiveness_truth.py [--seeds 0 1 2 3 4] [--history 20000] [--speed]
+    python bench/effectiveness_truth.py [--seeds 0 1 2 3 4] [--history 20000]
+    python bench/effectiveness_truth.py --overlaps | --speed
 
 Seeded campaigns whose mean is exactly additive (`jaxcampaign synth campaign`). The model learns
 from all of history and is asked about options of events to come, some with influencers nobody has
 worked with: how well the parts are told apart, and whether deviations are those of outcomes that
 are drawn from the truth. Then the same model is scored on the last fifth of history, planned after
 everything that it learned from, and on a fifth drawn at random: the difference is what a random
-split would have promised too much. `--speed` times 10^6 options and 10^5 rows of history instead.
-Results go to bench/results/effectiveness_truth.json.
+split would have promised too much. `--overlaps` tells instead what the network gains by the table
+of overlaps; `--speed` times the default model at 10^5 rows of history and 10^6 options. Results go
+to bench/results/effectiveness_{truth,overlaps,speed}.json.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import numpy as np
 
 import jaxcampaign as jc
 from jaxcampaign.effectiveness.assessment.metrics import scores
-from jaxcampaign.effectiveness.model import default_hybrid
 
 _OPTIONS = 20_000  # of a campaign that are looked at
 _PARTS = ("g_I", "g_H", "g_M")
@@ -39,9 +40,7 @@ def recovery(seed: int, n_history: int) -> dict[str, Any]:
     )
     fit_s = time.perf_counter() - began
     rng = np.random.default_rng(seed)
-    options = jc.enumerate_options(data, as_of=world.as_of)
-    options = options.iloc[np.sort(rng.permutation(len(options))[:_OPTIONS])]
-    options = options.reset_index(drop=True)
+    options = _asked(world, data, rng)
     outlook = model.predict(options)
     truth = world.truth.of(options, as_of=world.as_of)
     mean, std = truth["f"].to_numpy(), truth["sigma"].to_numpy()
@@ -58,6 +57,45 @@ def recovery(seed: int, n_history: int) -> dict[str, Any]:
         row[f"coverage {kind}"] = float(within[rows].mean())
     row["z_rms"] = float(np.sqrt(np.mean(z**2)))
     return row | leak_gap(data, seed)
+
+
+def _asked(world: jc.SyntheticCampaign, data: jc.Database, rng: np.random.Generator) -> Any:
+    """Some of the options of a campaign."""
+    options = jc.enumerate_options(data, as_of=world.as_of)
+    options = options.iloc[np.sort(rng.permutation(len(options))[:_OPTIONS])]
+    return options.reset_index(drop=True)
+
+
+def overlaps_gain(seed: int, n_history: int) -> dict[str, Any]:
+    """What the network gains by the table of overlaps, for influencers with and without history."""
+    world = jc.synth_campaign(n_history=n_history, seed=seed)
+    found: dict[str, Any] = {"seed": seed, "history": n_history}
+    for kind in ("with", "without"):
+        left_out = set() if kind == "with" else {"overlaps"}
+        data = jc.open_database({k: v for k, v in world.tables.items() if k not in left_out})
+        history = data.history
+        assert history is not None
+        history = history.sort_values("planned_at", kind="stable")
+        learned = jc.build_features(data, history, target="engagement")
+        network = jc.TowerNetwork().fit(
+            learned,
+            history["engagement"].to_numpy(float),
+            key=jax.random.key(seed),
+            progress=False,
+        )
+        options = _asked(world, data, np.random.default_rng(seed))
+        asked = jc.build_features(
+            data, options, target="engagement", as_of=world.as_of, like=learned
+        )
+        told, truth = network.predict(asked), world.truth.of(options, as_of=world.as_of)
+        cold = ~options["influencer_id"].astype("str").isin(set(history["influencer_id"]))
+        for who, rows in (("warm", ~cold.to_numpy()), ("cold", cold.to_numpy())):
+            error = told.mean[rows] - truth["f"].to_numpy()[rows]
+            found[f"rmse of f, {who}, {kind}"] = float(np.sqrt(np.mean(error**2)))
+            for name, part in zip(_PARTS, told.stacked_parts(), strict=True):
+                r = np.corrcoef(truth[name].to_numpy()[rows], part[rows])[0, 1]
+                found[f"r {name}, {who}, {kind}"] = float(r)
+    return found
 
 
 def leak_gap(data: jc.Database, seed: int) -> dict[str, float]:
@@ -83,30 +121,40 @@ def leak_gap(data: jc.Database, seed: int) -> dict[str, float]:
 
 
 def speed() -> dict[str, Any]:
-    """Seconds of 10^5 rows of history and 10^6 options, each the second time."""
-    world = jc.synth_campaign(n_history=100_000, n_influencers=2000, seed=0)
+    """Seconds, of the clock and of processors, of the default model: 10^5 rows, 10^6 options."""
+    world = jc.synth_campaign(n_history=100_000, n_influencers=4000, seed=10)
     data = world.database()
-    rows = data.history
-    assert rows is not None
-    features = jc.build_features(data, rows, target="engagement")
-    y = rows["engagement"].to_numpy(float)
-    found: dict[str, Any] = {"rows": len(y), "columns": features.numeric.shape[1]}
-    network = default_hybrid().network
-    for name in ("network first", "network again"):
-        began = time.perf_counter()
-        fitted = network.fit(features, y, key=jax.random.key(0), progress=False)
-        found[f"{name} fit_s"] = time.perf_counter() - began
     options = jc.enumerate_options(data, as_of=world.as_of)[:1_000_000]
-    began = time.perf_counter()
-    asked = jc.build_features(
-        data, options, target="engagement", as_of=world.as_of, like=fitted.columns
-    )
-    found |= {"options": len(options), "features_s": time.perf_counter() - began}
-    fitted.predict(asked.take(slice(5000)))
-    began = time.perf_counter()
-    fitted.predict(asked)
-    found["network predict_s"] = time.perf_counter() - began
-    return found
+    found: dict[str, Any] = {"rows": 100_000, "options": len(options)}
+    began = _clocks()
+    model = jc.EffectivenessModel("engagement").fit(data, until=world.as_of, show=False)
+    found |= _since("fit", began)
+    stack = model.hybrid.stack
+    for name, trees in (("stacked", stack.trees), ("plain", stack.plain)):
+        found[f"{name} trees"] = trees.rounds
+    found["spread trees"] = stack.spread.trees.rounds
+    for name, weight in zip(("network", "stacked", "plain"), stack.weights, strict=True):
+        found[f"weight {name}"] = float(weight)
+    began = _clocks()
+    model.predict(options[:20_000])
+    found |= _since("first 20,000 options", began)
+    began = _clocks()
+    outlook = model.predict(options)
+    found |= _since("predict", began)
+    total = outlook.base + outlook.g_I + outlook.g_H + outlook.g_M
+    found["parts: largest error"] = float(np.abs(total - outlook.mean).max())
+    began = _clocks()
+    model.features(options)
+    return found | _since("features alone", began)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(what: str, began: tuple[float, float]) -> dict[str, float]:
+    wall, cpu = _clocks()
+    return {f"{what}: wall s": wall - began[0], f"{what}: cpu s": cpu - began[1]}
 
 
 def main() -> None:
@@ -114,16 +162,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--history", type=int, default=20_000)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--overlaps", action="store_true")
     args = parser.parse_args()
     if args.speed:
         found = speed()
         for name, value in found.items():
-            print(f"{name:24} {value:,.1f}")
+            print(f"{name:32} {value:,.3g}" if abs(value) < 100 else f"{name:32} {value:,.0f}")
         harness.write_results("effectiveness_speed", {**harness.machine(), **found})
         return
     rows = []
     for seed in args.seeds:
-        rows.append(recovery(seed, args.history))
+        rows.append((overlaps_gain if args.overlaps else recovery)(seed, args.history))
         print({k: round(v, 3) for k, v in rows[-1].items()}, flush=True)
     names = [name for name in rows[0] if name not in ("seed", "history")]
     lines = [
@@ -136,7 +185,8 @@ def main() -> None:
     ]
     harness.print_table(lines, {"figure": "<", "mean": ".3f", "sd": ".3f"})
     harness.write_results(
-        "effectiveness_truth", {**harness.machine(), "rows": rows, "summary": lines}
+        "effectiveness_overlaps" if args.overlaps else "effectiveness_truth",
+        {**harness.machine(), "rows": rows, "summary": lines},
     )
 
 

@@ -12,13 +12,13 @@ from scipy import stats
 
 from jaxcampaign.effectiveness import TowerNetwork
 from jaxcampaign.effectiveness.assessment.metrics import coverage, gaussian_nll, rmse, z_rms
-from jaxcampaign.effectiveness.hybrid.blend import blended_std, convex_weights
-from jaxcampaign.effectiveness.hybrid.fit import Hybrid
+from jaxcampaign.effectiveness.hybrid.blend import convex_weights, total_factor
+from jaxcampaign.effectiveness.hybrid.fit import Hybrid, _order
 from jaxcampaign.effectiveness.hybrid.fitted import shapley_parts
 from jaxcampaign.effectiveness.hybrid.store import load_hybrid, save_hybrid
 from jaxcampaign.effectiveness.network.store import save_network
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
-from jaxcampaign.effectiveness.trees.spread import fit_spread
+from jaxcampaign.effectiveness.trees.spread import fit_spread, settled_spread
 from jaxcampaign.errors import InputError
 
 TREES = LightGBM(rounds=150, learning_rate=0.1, leaves=8, threads=1)
@@ -55,31 +55,30 @@ def fitted():
 
 
 def test_networks_learn_from_earlier_rows_and_the_last_from_all(fits):
-    trial, *folds, first, second, last = fits
-    assert trial[2] == 0.15
-    assert all(share == 0 for _, _, share in (*folds, first, second, last))
-    assert {epochs for _, epochs, _ in (*folds, first, second, last)} == {2}  # best of the trial
-    for times, _, _ in (*folds, first, second, last):
+    trial, *others = fits  # the others side by side, in any order
+    *folds, last = sorted(others, key=lambda each: len(each[0]))
+    assert trial[2] == 0.15 and len(trial[0]) == N
+    assert all(share == 0 for _, _, share in (*folds, last))
+    assert {epochs for _, epochs, _ in (*folds, last)} == {2}  # best of the trial
+    for times, _, _ in (*folds, last):
         assert np.array_equal(times, np.arange(len(times)))
-    lengths = [len(times) for times, _, _ in folds]
-    assert lengths == sorted(lengths) and lengths[-1] < 0.75 * N
-    assert len(first[0]) == len(trial[0]) == 0.75 * N
-    assert len(second[0]) == 0.85 * N
+    assert [len(times) for times, _, _ in folds] == [N // 5, 2 * N // 5, 3 * N // 5, 4 * N // 5]
     assert len(last[0]) == N
 
 
-def test_the_windows_share_no_rows_and_keep_instants_and_groups_whole():
-    time = np.random.default_rng(0).integers(0, 90, N)
-    for when, groups in ((time, None), (None, time)):
-        windows = hybrid()._windows(when, groups, N, 0)
-        assert sorted(np.concatenate(windows)) == list(range(N))
-        kinds = [set(time[part]) for part in windows]
-        assert not kinds[0] & kinds[1] and not kinds[1] & kinds[2] and not kinds[0] & kinds[2]
-        assert len(windows.fit) / N == pytest.approx(0.75, abs=0.03)
-        assert len(windows.calibration) / N == pytest.approx(0.15, abs=0.03)
-    assert max(time[hybrid()._windows(time, None, N, 0).fit]) < min(
-        time[hybrid()._windows(time, None, N, 0).blend]
-    )
+def test_rows_of_one_instant_are_in_a_random_but_seeded_order():
+    time = np.repeat([3, 1, 2], 40)
+    first, again, other = (_order(time, 120, seed) for seed in (0, 0, 1))
+    for order in (first, other):
+        assert (np.diff(time[order]) >= 0).all() and sorted(order) == list(range(120))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert sorted(_order(None, 120, 0)) == list(range(120))
+
+
+def test_a_few_instants_are_enough():
+    time = np.arange(N) * 3 // N
+    found = fit(hybrid(), time=time).predict(ASKED, parts=False)
+    assert rmse(TRUTH, found.mean) < 0.8 * np.std(TRUTH)
 
 
 @pytest.mark.parametrize("options", [{"time": np.arange(N)}, {}], ids=["time", "cross-section"])
@@ -165,34 +164,39 @@ def test_counts_keep_their_sum():
 def test_the_deviation_is_learned_from_squared_residuals():
     std = 0.3 * np.exp(0.7 * np.nan_to_num(ROWS.numeric[:, 1]))
     residual = std * np.random.default_rng(0).normal(size=len(ROWS))
-    found = fit_spread(SPREAD, ROWS, residual, n_last=400).predict(ROWS)
+    booster = settled_spread(SPREAD, ROWS, residual, n_last=400)
+    assert booster.objective == "tweedie" and 1 <= booster.rounds < SPREAD.rounds
+    found = fit_spread(booster, ROWS, residual).predict(ROWS)
     assert stats.spearmanr(found, std).statistic > 0.9
-    # Unbiased thanks to E[log chi2_1]: without it, deviations would be half as large.
     assert np.exp(np.mean(np.log(found / std))) == pytest.approx(1, abs=0.06)
+    exact = fit_spread(booster, ROWS, np.zeros(len(ROWS))).predict(ROWS)
+    assert (exact > 0).all()
 
 
-def test_the_weights_of_the_blend_minimise_the_squared_error():
+def test_the_weights_of_the_blend_minimise_the_squared_error_and_that_to_equal_ones():
     rng = np.random.default_rng(0)
     y = rng.normal(size=20_000)
     means = y + rng.normal(size=(3, 20_000)) * np.array([[1.0], [2.0], [5.0]])
     means[2] += means[1]  # of no use beside the second
-    found = convex_weights(y, means)
-    grid = np.array(
-        [
-            (a, b, 1 - a - b)
-            for a in np.linspace(0, 1, 101)
-            for b in np.linspace(0, 1, 101)
-            if a + b <= 1
-        ]
-    )
-    costs = ((grid @ means - y) ** 2).mean(axis=1)
+    found = convex_weights(y, means, 20_000)
+    steps = np.linspace(0, 1, 101)
+    grid = np.array([(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1])
+    blends = grid @ means
+    costs = ((blends - y) ** 2 + (blends - means.mean(axis=0)) ** 2).mean(axis=1)
     assert found == pytest.approx(grid[np.argmin(costs)], abs=0.011)
     assert found.sum() == pytest.approx(1) and (found >= 0).all()
-    assert convex_weights(y, np.stack([y, y + 1])) == pytest.approx([1, 0], abs=0.002)
-    assert convex_weights(y[:5], means[[0, 0], :5]) == pytest.approx([0.5, 0.5])
-    few = convex_weights(y[:3], np.stack([y[:3], y[:3] + 1]))
-    assert few == pytest.approx([0.5, 0.5], abs=0.1)  # three rows say little
-    assert blended_std(np.array([2.0]), np.array([8.0])) == pytest.approx([4.0])
+    # Half the way from equal weights to those of least squared error, when one is exact.
+    assert convex_weights(y, np.stack([y, y + 1]), 20_000) == pytest.approx([0.75, 0.25])
+    few = convex_weights(y[:20], np.stack([y[:20], y[:20] + 1]), 60)
+    assert few == pytest.approx([5 / 8, 3 / 8])
+    assert convex_weights(y[:5], means[[0, 0], :5], 20) == pytest.approx([0.5, 0.5])
+
+
+def test_the_factor_makes_totals_right():
+    rng = np.random.default_rng(0)
+    y, mean = rng.poisson(3.0, 500), rng.uniform(1, 2, 500)
+    assert (total_factor(y, mean) * mean).sum() == pytest.approx(y.sum())
+    assert total_factor(np.zeros(3), np.ones(3)) == 1.0
 
 
 def test_what_cannot_be_fitted_is_refused():
@@ -201,14 +205,10 @@ def test_what_cannot_be_fitted_is_refused():
         hybrid().fit(LEARNED.take(slice(0, 99)), Y[:99], key=next(keys))
     with pytest.raises(InputError, match="column creator: no such column of ids"):
         replace(hybrid(), ids=("creator",)).fit(LEARNED, Y[:N], key=next(keys))
-    with pytest.raises(InputError, match="too few instants"):
-        hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.arange(N) // 1000)
+    with pytest.raises(InputError, match="no time before which"):
+        hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.zeros(N))
     with pytest.raises(InputError, match="a time is missing"):
         hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.where(Y[:N] > 1, np.nan, 1.0))
-    with pytest.raises(InputError, match="shares"):
-        hybrid(blend_share=0.4, calibration_share=0.3)
-    with pytest.raises(InputError, match="squared objective"):
-        Hybrid(RidgeNetwork(), TREES, spread=replace(TREES, objective="poisson"))
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,45 @@ def test_a_saved_hybrid_predicts_the_same_bits(towers, tmp_path):
     assert found.base == expected.base
     assert np.array_equal(loaded.interval(ASKED, 0.9), towers.interval(ASKED, 0.9))
     assert np.array_equal(loaded.cold(ASKED), towers.cold(ASKED))
+
+
+@pytest.fixture(scope="module", params=["identity", "log"])
+def additive(request):
+    """Towers and trees that see one source each."""
+    log = request.param == "log"
+    network = TowerNetwork(members=2, width=8, depth=1, n_bins=4, epochs=3, link=request.param)
+    trees = replace(TREES, rounds=150, additive=True, objective="poisson" if log else "squared")
+    model = Hybrid(network, trees, spread=SPREAD, ids=("influencer_id",), n_folds=2)
+    y = np.exp(Y[:N] / 3) if log else Y[:N]
+    return model.fit(LEARNED, y, key=jax.random.key(0), show=False)
+
+
+def test_additive_parts_sum_to_the_mean_and_are_centred(additive):
+    found = additive.predict(ASKED)
+    total = found.base + found.stacked_parts().sum(axis=0)
+    assert np.abs(total - found.mean).max() < 1e-6 * np.abs(found.mean).max()
+    np.testing.assert_allclose(additive.predict(ASKED, parts=False).mean, found.mean, rtol=1e-6)
+    for part in additive.predict(LEARNED).parts.values():
+        assert abs(part.mean()) < 0.1 and part.std() > 0.01
+    for level in (0.5, 0.9):
+        np.testing.assert_allclose(
+            additive.interval(ASKED, level, found), additive.interval(ASKED, level), rtol=1e-5
+        )
+
+
+def test_additive_parts_see_their_source_only(additive):
+    parts = additive.predict(ASKED).parts
+    changed = additive.predict(permuted(ASKED, "HM")).parts
+    assert np.abs(changed["H"] - parts["H"]).max() > 0.05
+    if not additive.stack.trees.log_link:
+        np.testing.assert_allclose(changed["I"], parts["I"], atol=1e-5)
+
+
+def test_additive_hybrids_are_kept_on_disk(additive, tmp_path):
+    save_hybrid(additive, tmp_path)
+    expected, found = (model.predict(ASKED) for model in (additive, load_hybrid(tmp_path)))
+    assert np.array_equal(found.mean, expected.mean)
+    assert np.array_equal(found.stacked_parts(), expected.stacked_parts())
 
 
 def test_a_network_alone_is_no_hybrid(towers, tmp_path):

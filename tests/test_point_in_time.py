@@ -95,9 +95,11 @@ def test_history_against_plain_loops():
             if name == "influencer":
                 age = (row["planned_at"] - group["outcome_known_at"]) / pd.Timedelta("45D")
                 weight = 0.5**age
-                recent = ((weight * group["engagement"]).sum() + k * parent) / (weight.sum() + k)
+                recent = ((weight * group["engagement"]).sum() + 5 * rate) / (weight.sum() + 5)
                 assert found.loc[r, "influencer_weight"] == pytest.approx(weight.sum(), rel=1e-5)
-                assert found.loc[r, "influencer_recent"] == pytest.approx(recent, rel=1e-5)
+                momentum = recent - rate
+                found_momentum = found.loc[r, "influencer_momentum"]
+                assert found_momentum == pytest.approx(momentum, rel=1e-4, abs=1e-4)
                 spread = ((group["engagement"] - group["engagement"].mean()) ** 2).sum()
                 spread = (spread + 5 * inside) / (max(len(group) - 1, 0) + 5)
                 assert found.loc[r, "influencer_spread"] == pytest.approx(spread**0.5, rel=1e-5)

@@ -62,18 +62,50 @@ def test_outcomes_are_the_truth_and_noise():
     assert (TRUTH["interaction"] == 0).all()
 
 
+def _form(past: pd.DataFrame, cut: pd.Timestamp) -> tuple[float, float]:
+    """Recent level less the lasting one, and the sum of weights."""
+    weight = 0.5 ** ((cut - past["outcome_known_at"]) / pd.Timedelta("45D"))
+    excess = past["engagement"] - 40
+    lasting = excess.sum() / (len(past) + 2)
+    return (weight * (excess - lasting)).sum() / (weight.sum() + 2), weight.sum()
+
+
 def test_memory_of_history_against_plain_loops():
+    overlaps = WORLD.tables["overlaps"]
     for r in np.random.default_rng(1).choice(len(HISTORY), 40, replace=False):
         row = HISTORY.iloc[r]
-        past = HISTORY[HISTORY["outcome_known_at"] < row["planned_at"]]
-        past = past[past["influencer_id"] == row["influencer_id"]]
-        age = (row["planned_at"] - past["outcome_known_at"]) / pd.Timedelta("45D")
-        weight, excess = 0.5**age, past["engagement"] - 40
-        pair = past["content_type"] == row["content_type"]
-        own = (weight * excess).sum() / (weight.sum() + 1)
-        of_pair = (weight * excess)[pair].sum() / (weight[pair].sum() + 1)
-        expected = 6 * np.tanh((1.4 * own + 0.2 * of_pair) / 6)
+        cut, name = row["planned_at"], row["influencer_id"]
+        known = HISTORY[HISTORY["outcome_known_at"] < cut]
+        past = known[known["influencer_id"] == name]
+        form, load = _form(past, cut)
+        practice = (past["content_type"] == row["content_type"]).sum()
+        ends = overlaps[(overlaps[["influencer_id", "other_id"]] == name).any(axis=1)]
+        others = ends["influencer_id"].where(ends["other_id"] == name, ends["other_id"])
+        forms = [_form(known[known["influencer_id"] == other], cut)[0] for other in others]
+        around = np.average(forms, weights=ends["weight"]) if len(ends) else 0.0
+        expected = (
+            5 * np.tanh(form / 3)
+            + 2 * np.tanh(around / 1.5)
+            + 5 * practice / (practice + 6)
+            - 5 * load**2 / (load**2 + 36)
+        )
         assert TRUTH["g_H"].iloc[r] == pytest.approx(expected, abs=1e-9)
+
+
+def test_history_is_a_state_that_moves_and_no_trait_of_influencers():
+    lasting = TRUTH["g_H"].groupby(HISTORY["influencer_id"].to_numpy()).transform("mean")
+    assert lasting.var() < 0.35 * TRUTH["g_H"].var()
+
+
+def test_overlapping_audiences_like_the_same():
+    appeal, overlap = WORLD.truth._traits.appeal, WORLD.truth._traits.overlap
+    assert np.corrcoef(appeal, overlap.mean(appeal))[0, 1] > 0.5
+
+
+def test_influencers_join_over_time():
+    day = (HISTORY["posted_at"] - HISTORY["posted_at"].min()) / pd.Timedelta("1D")
+    first = day.groupby(HISTORY["influencer_id"].to_numpy()).min() / day.max()
+    assert 0.2 < (first > 0.25).mean() < 0.6
 
 
 def test_truth_of_options_is_the_truth_of_history():
@@ -97,15 +129,15 @@ def test_truth_of_options_in_any_form():
         WORLD.truth.of(part.assign(event_id="e999"), WORLD.as_of)
 
 
-def test_cold_influencers_have_no_history_and_no_memory():
+def test_cold_influencers_have_no_history_of_their_own():
     active = set(HISTORY["influencer_id"])
-    assert len(active) == pytest.approx(72, abs=2)
+    assert 60 <= len(active) <= 72  # some join too late to be worked with
     options = enumerate_options(WORLD.database(), as_of=WORLD.as_of)
     truth = WORLD.truth.of(options, WORLD.as_of)
     cold = ~options["influencer_id"].isin(active).to_numpy()
     assert cold.any()
-    assert (truth.loc[cold, "g_H"] == 0).all()
-    assert (truth.loc[~cold, "g_H"] != 0).mean() > 0.99
+    assert truth.loc[cold, "g_H"].abs().max() <= 2  # what spills over from others
+    assert truth.loc[~cold, "g_H"].abs().max() > 2
 
 
 def test_history_is_over_before_the_cut_off():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.tables.campaign_truth import DAY, Traits
+from jaxcampaign.tables.campaign_truth import DAY, Overlaps, Traits
 from jaxcampaign.tables.labels import numbered, picked
 
 GENRES = np.array(["art", "beauty", "fashion", "food", "gaming", "music", "sport", "travel"])
@@ -16,6 +16,8 @@ OFFSETS_PER_EVENT = 6
 WEEK = np.timedelta64(7, "D")
 START = np.datetime64("2024-01-01", "us")  # a Monday
 _OFFSETS_HOURS = np.array([-168.0, -120, -96, -72, -48, -30, -24, -6, 0, 8, 24, 48])
+_APPEAL = 0.4  # deviation of the lasting appeal, before g_I is scaled
+_ROUNDS_OF_SHARING = 3
 _WARM_UP_DAYS, _SETTLED_DAYS, _HORIZON_DAYS = 45, 15, 45
 
 
@@ -103,10 +105,18 @@ def make_traits(
     events: pd.DataFrame,
     popularity: np.ndarray,
     published: np.ndarray,
+    overlaps: pd.DataFrame,
     drift: float,
 ) -> Traits:
     """Attributes in codes, and the coefficients of the truth."""
     followers = influencers["followers"].to_numpy()
+    ids = pd.Index(influencers["influencer_id"])
+    shared = Overlaps.between(
+        ids.get_indexer(overlaps["influencer_id"]),
+        ids.get_indexer(overlaps["other_id"]),
+        overlaps["weight"].to_numpy(),
+        len(ids),
+    )
     factor = np.array([1.6, 0.8, 1.4, 0.5, 1.9])
     n_contents = len(CONTENTS)
     return Traits(
@@ -124,10 +134,19 @@ def make_traits(
         trend=drift * rng.normal(size=n_contents),
         noise=0.3 * rng.permutation(np.linspace(-1.0, 1.0, n_contents)),
         fair_price=0.05 * followers[:, None] ** 0.85 * factor,
+        appeal=_APPEAL * _alike(rng.normal(size=len(ids)), shared),
+        overlap=shared,
         popularity=popularity,
         published=published,
         origin=START,
     )
+
+
+def _alike(values: np.ndarray, overlap: Overlaps) -> np.ndarray:
+    """Values that those who share an audience have in common, for the most part; deviation 1."""
+    for _ in range(_ROUNDS_OF_SHARING):
+        values = 0.5 * values + overlap.mean(values)
+    return (values - values.mean()) / (values.std() or 1.0)
 
 
 def make_prices(
@@ -163,7 +182,7 @@ def make_posting_times(rng: np.random.Generator, events: pd.DataFrame) -> pd.Dat
 
 
 def make_overlaps(rng: np.random.Generator, influencers: pd.DataFrame) -> pd.DataFrame:
-    """Audiences shared with about five influencers of the same genre."""
+    """Audiences shared with the ten nearest influencers of the same genre."""
     genre = influencers["genre"].to_numpy(str)
     order = np.lexsort((rng.random(len(genre)), genre))
     steps = np.arange(1, 6)

@@ -11,12 +11,15 @@ from jaxcampaign.errors import InputError
 
 DAY = np.timedelta64(86_400_000_000, "us")
 BASE = 40.0
-SCALE_I, SCALE_H, SCALE_M = 4.0, 4.0, 3.0  # deviation of g_I; nominal of g_H; deviation of g_M
+SCALE_I, SCALE_H, SCALE_M = 3.5, 3.0, 3.0  # deviation of g_I; nominal of g_H; deviation of g_M
 NOISE = 4.0
 HALF_LIFE_DAYS = 45.0
-_OWN, _PAIR = 1.4, 0.2  # how much of past success of an influencer, and of a pair, persists
-_MOST = 6.0  # what past success can add at most
-_PRIOR = 1.0  # outcomes that indifference counts for
+_MOMENTUM, _SPILL = 5.0, 2.0  # what form, own or of overlapping audiences, adds at most
+_EXPERIENCE, _FATIGUE = 5.0, 5.0  # what practice with a content adds, and load takes, at most
+_FORM = 3.0  # distance from the lasting level that is a lot
+_PRACTICE = 6.0  # outcomes of a content type after which half of its practice is gained
+_LOAD = 6.0  # recent outcomes at which half of the fatigue is felt
+_PRIOR = 2.0  # outcomes that indifference counts for
 _YEAR_DAYS = 365.2425
 
 PARTS = ["f", "sigma", "g_I", "g_H", "g_M", "interaction"]
@@ -40,6 +43,8 @@ class Traits:
     trend: np.ndarray  # f64[C], change of the appeal per year
     noise: np.ndarray  # f64[C], log of the relative noise
     fair_price: np.ndarray  # f64[I, C]
+    appeal: np.ndarray  # f64[I], lasting appeal, alike where audiences overlap
+    overlap: Overlaps
     popularity: np.ndarray  # f64[W, G, L], index published each week
     published: np.ndarray  # datetime64[us, W]
     origin: np.datetime64
@@ -56,7 +61,8 @@ class Traits:
         hour = (posted - posted.astype("datetime64[D]")) / np.timedelta64(1, "h")
         years = (posted - self.origin) / DAY / _YEAR_DAYS
         return (
-            0.15 * np.tanh(self.log_followers[i])
+            self.appeal[i]
+            + 0.15 * np.tanh(self.log_followers[i])
             + 0.1 * self.rate[i]
             + 0.6 * self.content[c]
             + 0.4 * self.content_by_type[c, self.event_type[e]]
@@ -94,13 +100,13 @@ class Scaling:
         """f, sigma, g_I, g_H, g_M and interaction of N posts."""
         z_own = (own - self.mean_own) / self.sd_own
         z_market = (market - self.mean_market) / self.sd_market
-        remembered = _MOST * np.tanh((_OWN * memory.own + _PAIR * memory.pair) / _MOST)
+        remembered = memory.effect()
         mixed = z_own * (z_market + np.tanh(remembered / SCALE_H)) / np.sqrt(1.5)
         additive = np.sqrt(SCALE_I**2 + SCALE_H**2 + SCALE_M**2)
         share = np.sqrt(self.non_additive / (1.0 - self.non_additive))
         interaction = share * additive * mixed
         g_I, g_M = SCALE_I * z_own, SCALE_M * z_market
-        sigma = NOISE * np.exp(noise) * (0.85 + 0.3 / (1.0 + memory.weight))
+        sigma = NOISE * np.exp(noise) * (0.85 + 0.3 / (1.0 + memory.load))
         f = BASE + g_I + remembered + g_M + interaction
         return pd.DataFrame(
             {
@@ -115,30 +121,79 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
-    """What past outcomes say about N posts: z of the influencer, z of the pair, sum of weights."""
+class Overlaps:
+    """Shares of the audience of an influencer that others have too, each pair in both directions.
 
-    own: np.ndarray
-    pair: np.ndarray
-    weight: np.ndarray
+    Attributes:
+      receiver: i64[E].
+      sender: i64[E].
+      share: f64[E], weights of the senders; those of one receiver sum to 1.
+    """
+
+    receiver: np.ndarray
+    sender: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def between(cls, first: np.ndarray, second: np.ndarray, weight: np.ndarray, n: int) -> Overlaps:
+        """The overlaps of pairs among n influencers."""
+        receiver, sender = np.concatenate([first, second]), np.concatenate([second, first])
+        both = np.concatenate([weight, weight])
+        total = np.bincount(receiver, both, n)
+        share = np.divide(both, total[receiver], out=np.zeros_like(both), where=both > 0)
+        return cls(receiver, sender, share)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """f64[n], the mean of f64[n] over those who share an audience; 0 where nobody does."""
+        return np.bincount(self.receiver, self.share * values[self.sender], len(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """The state of past campaigns that N posts start from.
+
+    Attributes:
+      form: recent level of the influencer's outcomes, less the lasting one.
+      around: mean form of those who share the audience.
+      practice: outcomes of the influencer with the content type.
+      load: outcomes of the influencer, weights halving with age.
+    """
+
+    form: np.ndarray
+    around: np.ndarray
+    practice: np.ndarray
+    load: np.ndarray
+
+    def effect(self) -> np.ndarray:
+        """f64[N], g_H: momentum, spill-over, practice and fatigue."""
+        return (
+            _MOMENTUM * np.tanh(self.form / _FORM)
+            + _SPILL * np.tanh(self.around / (_FORM / 2))
+            + _EXPERIENCE * self.practice / (self.practice + _PRACTICE)
+            - _FATIGUE * self.load**2 / (self.load**2 + _LOAD**2)
+        )
 
 
 class Past:
-    """Running sums of known outcomes, whose weights halve in `HALF_LIFE_DAYS`."""
+    """Running sums of known outcomes, lasting and with weights that halve in `HALF_LIFE_DAYS`."""
 
-    def __init__(self, shape: tuple[int, ...], origin: np.datetime64):
+    def __init__(self, shape: tuple[int, ...], overlap: Overlaps, origin: np.datetime64):
         n_influencers, self._n_contents = shape
-        self._sum = np.zeros(n_influencers * self._n_contents)
-        self._weight = np.zeros_like(self._sum)
+        self._overlap = overlap
+        self._count = np.zeros(shape)
+        self._total, self._sum, self._weight = np.zeros((3, n_influencers))
         self._now = origin
 
     def learn(self, i: np.ndarray, c: np.ndarray, known: np.ndarray, excess: np.ndarray) -> None:
         """Adds outcomes less `BASE`, known no later than the time to be asked about next."""
-        pair = i * self._n_contents + c
         weight = 2.0 ** ((known - self._now) / DAY / HALF_LIFE_DAYS)
         size = len(self._sum)
-        self._sum += np.bincount(pair, weight * excess, size)
-        self._weight += np.bincount(pair, weight, size)
+        self._total += np.bincount(i, excess, size)
+        self._sum += np.bincount(i, weight * excess, size)
+        self._weight += np.bincount(i, weight, size)
+        self._count += np.bincount(i * self._n_contents + c, minlength=self._count.size).reshape(
+            self._count.shape
+        )
 
     def move(self, now: np.datetime64) -> None:
         """Lets the weights fade until `now`."""
@@ -148,14 +203,14 @@ class Past:
         self._now = now
 
     def recall(self, i: np.ndarray, c: np.ndarray) -> Memory:
-        """Shrunken means, z = sum w (y - BASE) / (sum w + 1), as of now."""
-        sums = self._sum.reshape(-1, self._n_contents)
-        weights = self._weight.reshape(-1, self._n_contents)
-        weight = weights.sum(axis=1)
+        """The state as of now; lasting levels are shrunken towards `BASE`, recent ones to these."""
+        lasting = self._total / (self._count.sum(axis=1) + _PRIOR)
+        form = (self._sum - self._weight * lasting) / (self._weight + _PRIOR)
         return Memory(
-            own=(sums.sum(axis=1) / (weight + _PRIOR))[i],
-            pair=(sums / (weights + _PRIOR))[i, c],
-            weight=weight[i],
+            form=form[i],
+            around=self._overlap.mean(form)[i],
+            practice=self._count[i, c],
+            load=self._weight[i],
         )
 
 
@@ -189,7 +244,7 @@ class CampaignTruth:
         c = _places(options["content_type"], self._tables["prices"]["content_type"])
         e = _places(options["event_id"], self._tables["events"]["event_id"])
         posted = options["posted_at"].to_numpy("datetime64[us]")
-        past = Past(traits.fair_price.shape, origin=cut.astype("datetime64[us]"))
+        past = Past(traits.fair_price.shape, traits.overlap, cut.astype("datetime64[us]"))
         history = self._tables["history"]
         known = history["outcome_known_at"].to_numpy("datetime64[us]")
         seen = known < cut

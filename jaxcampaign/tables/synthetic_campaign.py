@@ -23,6 +23,7 @@ from jaxcampaign.tables.campaign_makers import (
 )
 from jaxcampaign.tables.campaign_truth import (
     BASE,
+    DAY,
     PARTS,
     CampaignTruth,
     Memory,
@@ -32,6 +33,11 @@ from jaxcampaign.tables.campaign_truth import (
 )
 from jaxcampaign.tables.database import Database, open_database
 from jaxcampaign.tables.labels import picked
+
+_WAVE = 1.2  # log of how much more, or less, an influencer is booked than on average
+_WAVE_DAYS = (120.0, 300.0)  # length of a wave
+_NEWCOMERS = 0.5  # share of influencers who are first worked with some time later
+_NEVER = -20.0  # log of how much influencers are booked before that
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +78,35 @@ def synth_campaign(
         y = f + sigma * eps,    eps ~ N(0, 1) independent,
         f = 40 + g_I + g_H + g_M + interaction        (engagements per 1,000 people reached)
 
-    g_I = 4 * standardised[0.15 tanh(audience) + 0.1 rate + 0.6 a_c + 0.4 b_{c, type e}
-          + drift_c * years + 0.5 tanh(scale_e) + 0.6 [genre i = genre e]
+    g_I = 3.5 * standardised[0.4 appeal_i + 0.15 tanh(audience) + 0.1 rate + 0.6 a_c
+          + 0.4 b_{c, type e} + drift_c * years + 0.5 tanh(scale_e) + 0.6 [genre i = genre e]
           + 0.3 [location i = location e] + 0.9 exp(-(days before e - 2)^2 / 4.5)
           + 0.3 sin(2 pi (hour - 13) / 24) + 0.5 tanh(log(price / fair price))],
-    g_H = 6 tanh((1.4 z_i + 0.2 z_{i,c}) / 6), z = sum_j w_j (y_j - 40) / (sum_j w_j + 1) over the
-          outcomes known strictly before tau, w_j = 2^(-(tau - known_j) / 45 days): success lasts,
+    g_H = 5 tanh(form_i / 3) + 2 tanh(2 around_i / 3) + 5 practice / (practice + 6)
+          - 5 load^2 / (load^2 + 36),
     g_M = 3 * standardised[tanh(popularity of genre e in location e) + 0.6 sin(2 pi (day of year /
           year - 0.2))], the index as last published strictly before tau,
-    sigma = 4 exp(s_c - 0.15 tanh(audience)) (0.85 + 0.3 / (1 + sum_j w_j)).
+    sigma = 4 exp(s_c - 0.15 tanh(audience)) (0.85 + 0.3 / (1 + load)).
+
+    What lasts belongs to g_I, what changes with past campaigns to g_H; so the parts can be told
+    apart. The appeal of an influencer stands in no table: outcomes reveal it, and those of others
+    who share the audience, to whom it is alike (audiences of the ten nearest of a genre overlap).
+    The state of past campaigns rests on the outcomes known strictly before tau, with weights w_j =
+    2^(-(tau - known_j) / 45 days):
+
+        form = sum_j w_j (y_j - level) / (sum_j w_j + 2), level = 40 + sum_j (y_j - 40) / (n + 2):
+               a run of success carries the next post, and fades;
+        around = mean form of those who share the audience, by overlap;
+        practice = outcomes of the influencer with the content type;
+        load = sum_j w_j: an audience that is asked often tires.
 
     Standardised means: centred and scaled over the posts of history. The interaction, a product
-    of the standardised g_I with g_M and with tanh(g_H / 4), is scaled to about the share
-    `non_additive` of the variance of f; at 0, f is exactly additive. All that f and sigma depend
-    on stands in the tables, so the truth is the best that any model can do. Influencers are
-    active to different degrees; outcomes become known 2 to 10 days after posting; posts are
-    planned on Mondays, 7 to 28 days ahead.
+    of the standardised g_I with g_M and with tanh(g_H / 3), is scaled to about the share
+    `non_additive` of the variance of f; at 0, f is exactly additive. All else that f and sigma
+    depend on stands in the tables, so the truth is the best that any model can do. Half of the
+    influencers are worked with from the start, the others join at some time; they are booked to
+    different degrees and in waves of 4 to 10 months. Outcomes become known 2 to 10 days after
+    posting; posts are planned on Mondays, 7 to 28 days ahead.
 
     Args:
       n_influencers: influencers.
@@ -121,7 +140,8 @@ def synth_campaign(
     influencers = make_influencers(rng, n_influencers)
     events = make_events(rng, n_events, n_future_events, end)
     market, popularity, published = make_market(rng, end)
-    traits = make_traits(rng, influencers, events, popularity, published, drift)
+    overlaps = make_overlaps(rng, influencers)
+    traits = make_traits(rng, influencers, events, popularity, published, overlaps, drift)
     prices, price = make_prices(rng, influencers, traits.fair_price)
     posting_times = make_posting_times(rng, events)
     rows = _history_rows(
@@ -137,7 +157,6 @@ def synth_campaign(
         "history": history,
         "market": market,
     }
-    overlaps = make_overlaps(rng, influencers)
     if len(overlaps):  # a few influencers may share no genre, hence no audience
         tables["overlaps"] = overlaps
     truth = CampaignTruth(BASE, parts, tables, traits, scaling)
@@ -167,8 +186,8 @@ def _history_rows(
     active[rng.permutation(n_influencers)[:n_cold]] = 0.0
     offers_i, offers_c = np.nonzero(~np.isnan(price))
     share = active[offers_i] / np.bincount(offers_i)[offers_i]
-    offer = rng.choice(len(offers_i), n, p=share / share.sum())
     e = rng.integers(0, n_past, n)
+    offer = _booked(rng, e, share, offers_i, traits.event_date[:n_past])
     place = rng.integers(0, OFFSETS_PER_EVENT, n)
     hours = offsets.reshape(-1, OFFSETS_PER_EVENT)[e, place]
     # A little after the hour, so that no two posts of one influencer coincide.
@@ -183,6 +202,31 @@ def _history_rows(
     rows = {"i": i, "c": c, "e": e, "price": price[i, c]}
     rows |= {"posted": posted, "planned": planned, "known": posted + wait}
     return {name: values[order] for name, values in rows.items()}
+
+
+def _booked(
+    rng: np.random.Generator,
+    e: np.ndarray,
+    share: np.ndarray,
+    offers_i: np.ndarray,
+    date: np.ndarray,
+) -> np.ndarray:
+    """i64[N], the offer taken for each post: influencers join, and are booked in waves."""
+    n_influencers = offers_i.max() + 1
+    period = rng.uniform(*_WAVE_DAYS, n_influencers)
+    phase = rng.uniform(0, 1, n_influencers)
+    late = rng.random(n_influencers) < _NEWCOMERS
+    joined = np.where(late, rng.uniform(0, 1, n_influencers), 0.0)
+    day = (date - START) / DAY
+    wave = _WAVE * np.sin(2 * np.pi * (day[:, None] / period + phase))
+    # Not yet there is next to never, so that an event before all of them finds somebody.
+    wave = np.exp(np.where(day[:, None] < joined * day.max(), _NEVER, wave))[:, offers_i]
+    reached = np.cumsum(share * wave, axis=1)
+    reached /= reached[:, -1:]
+    # One search in all events' distributions at once: event e's lies between e and e + 1.
+    sought = e + rng.random(len(e))
+    found = np.searchsorted((reached + np.arange(len(date))[:, None]).ravel(), sought)
+    return np.minimum(found - e * len(offers_i), len(offers_i) - 1)
 
 
 def _lived(
@@ -200,7 +244,7 @@ def _lived(
     outcome = np.empty(len(i))
     truth = np.empty((len(i), len(PARTS)))
     by_known = np.argsort(known, kind="stable")
-    past = Past(traits.fair_price.shape, origin=planned[0])
+    past = Past(traits.fair_price.shape, traits.overlap, planned[0])
     learned = 0
     weeks, starts = np.unique(planned, return_index=True)
     reached = np.searchsorted(known[by_known], weeks)  # strictly before the week

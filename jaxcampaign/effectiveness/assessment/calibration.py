@@ -12,21 +12,24 @@ from jaxcampaign.errors import InputError
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)
 _KINDS = ("warm", "cold")
+_PRIOR_ROWS = 100  # rows of both kinds that speak besides a kind's own
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Corrections of predicted deviations, for warm and cold ids apart.
 
-    An id is cold when no outcome of it was learned from. Each pair holds warm first.
+    An id is cold when no outcome of it was learned from. Each pair holds warm first. The numbers
+    of each kind (Mondrian, Vovk 2003) are drawn towards those of both together, as if by 100 rows:
+    few rows of one kind say little about its tails.
 
     Attributes:
       scale: factors that bring the root mean square of (y - mean) / std to 1.
       levels: probabilities for which intervals are known, increasing.
       reach: half widths of the intervals in predicted deviations, by kind and level: normalised
-        split conformal intervals (Lei et al. 2018), each kind for itself (Mondrian, Vovk 2003).
-      n_rows: rows that each pair of numbers rests on; those of both where one has too few.
-      pooled: kinds that had too few rows of their own.
+        split conformal intervals (Lei et al. 2018).
+      n_rows: rows of each kind.
+      pooled: kinds that have too few rows for the highest level, and take the numbers of both.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -44,9 +47,8 @@ class Calibration:
         cold: np.ndarray | None = None,
         *,
         levels: tuple[float, ...] = _LEVELS,
-        min_rows: int = 50,
     ) -> Calibration:
-        """Calibrate on N rows that neither the model nor its choices saw.
+        """Calibrate on N rows predicted by models that did not see them.
 
         Args:
           y: f64[N] observed.
@@ -54,7 +56,6 @@ class Calibration:
           std: f64[N] predicted, positive.
           cold: bool[N]; by default all are warm.
           levels: probabilities of the intervals.
-          min_rows: a kind with fewer rows takes the numbers of all rows.
 
         Raises:
           InputError: deviations that are not positive, or too few rows for the highest level.
@@ -74,16 +75,24 @@ class Calibration:
             )
         z = np.abs((np.asarray(y, np.float64) - mean) / std)
         cold = np.zeros(len(z), bool) if cold is None else np.asarray(cold, bool)
-        groups = [z[~cold], z[cold]]
-        few = [len(group) < max(min_rows, needed) for group in groups]
-        groups = [z if short else group for short, group in zip(few, groups, strict=True)]
-        warm, late = groups
+        scale, reach, pooled = _root_mean_square(z), _conformal(z, levels), []
+        scales, reaches = [], []
+        for kind, own in zip(_KINDS, (z[~cold], z[cold]), strict=True):
+            if len(own) < needed:
+                pooled.append(kind)
+                own = z
+            common = _PRIOR_ROWS / (len(own) + _PRIOR_ROWS)
+            square = _root_mean_square(own) ** 2
+            scales.append(float(np.sqrt(square + common * (scale**2 - square))))
+            both = zip(_conformal(own, levels), reach, strict=True)
+            reaches.append(tuple(a + common * (b - a) for a, b in both))
+        n_cold = int(np.count_nonzero(cold))
         return cls(
-            scale=(_root_mean_square(warm), _root_mean_square(late)),
+            scale=(scales[0], scales[1]),
             levels=levels,
-            reach=(_conformal(warm, levels), _conformal(late, levels)),
-            n_rows=(len(warm), len(late)),
-            pooled=tuple(kind for kind, short in zip(_KINDS, few, strict=True) if short),
+            reach=(reaches[0], reaches[1]),
+            n_rows=(len(z) - n_cold, n_cold),
+            pooled=tuple(pooled),
         )
 
     def std(self, std: np.ndarray, cold: np.ndarray | None = None) -> np.ndarray:

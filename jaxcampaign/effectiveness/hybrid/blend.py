@@ -1,4 +1,4 @@
-"""One forecast out of several: convex weights for the means, a geometric mean of the variances."""
+"""One forecast out of several: convex weights for the means."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from jaxcampaign.errors import InputError
 
-_PRIOR_ROWS = 20  # rows that speak for equal weights, so that few rows do not decide alone
 
+def convex_weights(y: np.ndarray, means: np.ndarray, prior_rows: float) -> np.ndarray:
+    """Weights of several forecasts, not negative and with sum 1, of small squared error.
 
-def convex_weights(y: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Weights of several forecasts, not negative and with sum 1, of least squared error.
-
-    Drawn towards equal weights as if by 20 further rows. The rows should be ones that none of the
-    forecasts was fitted on.
+    Drawn towards equal weights, which are hard to beat where there are few rows or the world
+    changes (the forecast combination puzzle, Stock and Watson 2004). The rows should be ones that
+    none of the forecasts was fitted on.
 
     Args:
       y: f64[N] observed.
       means: f64[M, N] predicted; M is small, as all subsets are tried.
+      prior_rows: how many further rows would speak for equal weights.
 
     Returns:
       f64[M].
@@ -30,7 +30,7 @@ def convex_weights(y: np.ndarray, means: np.ndarray) -> np.ndarray:
     m, n = error.shape
     centred = error - error.mean(axis=0)
     # Squared error of the blend, plus that of the distance from the equal blend.
-    prior = _PRIOR_ROWS / n * (centred @ centred.T)
+    prior = prior_rows / n * (centred @ centred.T)
     gram, pull = error @ error.T + prior, prior.mean(axis=1)
     best, least = np.full(m, 1 / m), np.inf
     for size in range(1, m + 1):
@@ -47,6 +47,12 @@ def convex_weights(y: np.ndarray, means: np.ndarray) -> np.ndarray:
     return best / best.sum()
 
 
-def blended_std(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Deviation whose variance is the geometric mean of the two variances."""
-    return np.sqrt(first * second)
+def total_factor(y: np.ndarray, mean: np.ndarray) -> float:
+    """What predictions must be multiplied by so that their total is the observed one.
+
+    Args:
+      y: f64[N] observed, not negative.
+      mean: f64[N] predicted for rows that it was not fitted on.
+    """
+    observed, predicted = float(np.sum(y)), float(np.sum(mean))
+    return observed / predicted if observed > 0 and predicted > 0 else 1.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import numpy as np
@@ -12,18 +15,29 @@ from jax import Array
 
 from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import Features
-from jaxcampaign.effectiveness.hybrid.blend import convex_weights
-from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid, Stack, seen_codes, stacked
+from jaxcampaign.effectiveness.hybrid.blend import convex_weights, total_factor
+from jaxcampaign.effectiveness.hybrid.fitted import (
+    FittedHybrid,
+    Stack,
+    seen_codes,
+    stacked,
+    stacked_by_source,
+)
 from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, random_folds
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
-from jaxcampaign.effectiveness.trees.spread import fit_spread, refitted
+from jaxcampaign.effectiveness.trees.spread import FittedSpread, fit_spread, settled_spread
+from jaxcampaign.effectiveness.trees.tuning import lightgbm_candidates, settled
 from jaxcampaign.errors import InputError
 from jaxcampaign.progress import progress
 
 _SPREAD = LightGBM(rounds=400, learning_rate=0.03, leaves=8, leaf_rows=40, l2=5.0)
+_SPREAD_FOLDS = 5
+_PRIOR_ROWS = 20  # of a cross-section, that speak for equal weights of the blend
 _FEWEST_ROWS = 100
+_WORKERS = 8
+_FOLDS, _FEWER_FOLDS, _MANY_ROWS = 4, 3, 50_000
 _BACKGROUND = 8  # rows that stand for "source unknown" where sources interact
 
 
@@ -60,50 +74,31 @@ class Network(Protocol):
         """Train; without validation for all epochs. Fits with equal room share compiled code."""
 
 
-class Windows(NamedTuple):
-    """Rows in the order of fitting, for three purposes that share none."""
-
-    fit: np.ndarray
-    blend: np.ndarray
-    calibration: np.ndarray
-
-
 @dataclass(frozen=True)
 class Hybrid:
     """A network, trees on its out-of-fold outputs, and a blend of both; settings only.
 
-    Rows are split into three windows, in order of time or at random in a cross-section. On the
-    first, the network predicts each fold from the rows before it (or from all other folds), trees
-    are grown on the features and these outputs, others on the features alone, which guards against
-    outputs that mislead, and further trees on the logarithmic squared residuals. The second window
-    decides the weights of the blend. Fitted again on both, the blend is calibrated on the third
-    window, and then fitted once more on all rows; in as many epochs and rounds as were best.
+    Every row but the first ones is predicted from others: each fold from the rows before it, or
+    from all other folds in a cross-section. The network does so first; trees are then grown on the
+    features and its outputs, others on the features alone, which guards against outputs that
+    mislead. What the three say out of fold decides the weights of their blend and, under a log
+    link, the level of its total; the residuals of the blend teach further trees the deviation,
+    and, with deviations out of fold, calibrate it. In time, weights and calibration rest on the
+    last third of the rows. Then all is fitted once more on all rows.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
-      booster: of the mean.
-      spread: booster of the deviation.
+      booster: of the mean; by default the best of four settings of LightGBM.
+      spread: booster of the deviation; its objective is set.
       ids: categorical columns of ids; a row is cold if one of its ids was never learned from.
-      n_folds: folds of the first window.
-      blend_share: share of the rows in the second window.
-      calibration_share: share of the rows in the third window.
+      n_folds: folds; by default 4, and 3 from 50,000 rows on.
     """
 
     network: Network
-    booster: Booster = field(default_factory=LightGBM)
+    booster: Booster = field(default_factory=lightgbm_candidates)
     spread: Booster = _SPREAD
     ids: tuple[str, ...] = ()
-    n_folds: int = 5
-    blend_share: float = 0.1
-    calibration_share: float = 0.15
-
-    def __post_init__(self):
-        shares = (self.blend_share, self.calibration_share)
-        if min(shares) <= 0 or sum(shares) >= 0.6:
-            remedy = "choose positive ones with a sum below 0.6"
-            raise InputError("shares leave no rows to learn from", value=shares, remedy=remedy)
-        if self.spread.objective != "squared":
-            raise InputError("logarithms of residuals need a squared objective", table="spread")
+    n_folds: int | None = None
 
     def fit(
         self,
@@ -133,51 +128,44 @@ class Hybrid:
         y = check_outcomes(features, y, self.booster.objective)
         if len(y) < _FEWEST_ROWS:
             remedy = "use a booster or a network alone"
-            problem = f"{len(y)} rows are too few for three windows"
+            problem = f"{len(y)} rows are too few for folds and calibration"
             raise InputError(problem, table="features", remedy=remedy)
         if unknown := set(self.ids) - set(features.categorical_names):
             raise InputError("no such column of ids", table="features", column=min(unknown))
-        seed_key, *rest = jax.random.split(key, self.n_folds + 5)
+        n_folds = self.n_folds or (_FOLDS if len(y) < _MANY_ROWS else _FEWER_FOLDS)
+        seed_key, *rest = jax.random.split(key, n_folds + 3)
         seed, keys = int(jax.random.randint(seed_key, (), 0, 2**31 - 1)), iter(rest)
-        windows = self._windows(time, groups, len(y), seed)
-        before = np.concatenate([windows.fit, windows.blend])
-        everything = np.concatenate(windows)
-        folds = self._folds(windows.fit, time, groups, gap, seed)
+        folds = _folds(n_folds, len(y), time, groups, gap, seed)
+        order = _order(time, len(y), seed)
 
-        outputs = np.full((2, len(y)), np.nan)
-        with progress(len(folds) + 4 if show else 0, "hybrid", "networks") as bar:
+        outputs = np.full((5, len(y)), np.nan)
+        with progress(len(folds) + 2 if show else 0, "hybrid", "networks") as bar:
             trained = _Trained(self.network, features, y, bar)
-            epochs = trained.best_epochs(windows.fit, next(keys))
-            for fold in folds:
-                network = trained.on(fold.train, epochs, next(keys))
+            epochs = trained.best_epochs(order, next(keys))
+            *chain, final = trained.together([*(f.train for f in folds), order], epochs, keys)
+            for network, fold in zip(chain, folds, strict=True):
                 outputs[:, fold.test] = _outputs(network, features.take(fold.test))
-            early = trained.on(windows.fit, epochs, next(keys))
-            outputs[:, windows.blend] = _outputs(early, features.take(windows.blend))
-            middle = trained.on(before, epochs, next(keys))
-            asked = features.take(windows.calibration)
-            outputs[:, windows.calibration] = _outputs(middle, asked)
-            final = trained.on(everything, epochs, next(keys))
 
-        grown = _Grown(self, features, outputs, y, seed)
-        grown.out_of_fold(windows.fit, folds)
-        first = grown.stack(early, windows.fit)
-        blend = first.outlook(features.take(windows.blend))
-        weights = convex_weights(y[windows.blend], blend.means)
-
-        grown.beyond(first, windows.blend)
-        second = replace(grown.stack(middle, before), weights=weights)
-        held = second.outlook(asked)
-        cold = ~seen_codes(features.take(before), self.ids).all_seen(asked)
-        corrections = Calibration.fit(y[windows.calibration], held.mean, held.std, cold)
-
-        # What was calibrated is the level of the second deviations: the last ones, which rest on
-        # more rows, keep it and refine only how rows differ.
-        grown.beyond(second, windows.calibration)
-        last = replace(grown.stack(final, everything), weights=weights)
-        warm = ~cold if np.count_nonzero(~cold) > len(cold) // 4 else np.ones(len(cold), bool)
-        last = last.levelled(asked.take(warm), held.std[warm])
+        beside = stacked(features, outputs[:2])  # what the deviation depends on
+        table = stacked_by_source(features, outputs[2:]) if self.additive else beside
+        plain = _Trees(self.booster, features, y, order, seed)
+        chosen = replace(plain.booster, rounds=self.booster.rounds)
+        trees = _Trees(chosen, table, y, order, seed)
+        means = np.stack([outputs[0], trees.out_of_fold(folds), plain.out_of_fold(folds)])
+        known = order[np.isfinite(outputs[0, order])]
+        recent = known if time is None else known[-max(len(y) // 3, 1) :]
+        # In time, what was best or too low is seldom quite so later: half the way there.
+        prior_rows, trust = (_PRIOR_ROWS, 1.0) if time is None else (len(recent), 0.5)
+        weights = convex_weights(y[recent], means[:, recent], prior_rows)
+        if self.booster.objective != "squared":
+            weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
+        mean = weights @ means
+        spread, std = self._spread(beside, y - mean, known, seed)
+        corrections = Calibration.fit(
+            y[recent], mean[recent], std[recent], self._cold(features, folds)[recent]
+        )
         return FittedHybrid.centred(
-            last,
+            Stack(final, trees.on(order), plain.on(order), spread, weights, self.additive),
             corrections,
             seen_codes(features, self.ids),
             features,
@@ -185,35 +173,31 @@ class Hybrid:
             seed=seed,
         )
 
-    def _windows(self, time: Any, groups: Any, n: int, seed: int) -> Windows:
-        """Rows of the three windows; rows of one instant, or one group, stay together."""
-        if time is None:
-            unit = np.arange(n) if groups is None else pd.factorize(np.asarray(groups))[0]
-            shuffle = np.random.default_rng(seed).permutation(int(unit.max()) + 1)
-            place = shuffle[unit]
-        else:
-            place = pd.Series(np.asarray(time)).rank(method="dense").to_numpy()
-            if np.isnan(place).any():
-                rows = np.flatnonzero(np.isnan(place)).tolist()
-                raise InputError("a time is missing", table="time", rows=rows)
-        order = np.argsort(place, kind="stable")
-        cuts = [1 - self.blend_share - self.calibration_share, 1 - self.calibration_share]
-        bounds = [place[order[int(share * n)]] for share in cuts]
-        part = np.searchsorted(bounds, place[order], side="right")
-        windows = Windows(*(order[part == k] for k in range(3)))
-        if not all(map(len, windows)):
-            remedy = "leave time out, or give rows of more instants"
-            raise InputError("too few instants for three windows", table="time", remedy=remedy)
-        return windows
+    @property
+    def additive(self) -> bool:
+        """Whether the link of the mean is a sum of functions of one source each."""
+        return all(getattr(part, "additive", False) for part in (self.network, self.booster))
 
-    def _folds(self, fit: np.ndarray, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
-        """Folds of the first window, as rows of the whole table in the order of fitting."""
-        own = None if groups is None else np.asarray(groups)[fit]
-        if time is None:
-            folds = random_folds(len(fit), self.n_folds, seed=seed, groups=own)
-        else:
-            folds = forward_folds(np.asarray(time)[fit], self.n_folds, groups=own, gap=gap)
-        return [Fold(fit[fold.train], fit[fold.test]) for fold in folds]
+    def _spread(
+        self, table: Features, residual: np.ndarray, known: np.ndarray, seed: int
+    ) -> tuple[FittedSpread, np.ndarray]:
+        """Trees of the deviation on the known rows, and f64[N] deviations out of fold."""
+        rows, squares = table.take(known), residual[known]
+        booster = settled_spread(self.spread, rows, squares, n_last=_last(known), seed=seed)
+        std = np.full(len(table), np.nan)
+        # At random even in time: the residuals are out of fold already, and few in early folds.
+        for fold in random_folds(len(known), _SPREAD_FOLDS, seed=seed):
+            own = fit_spread(booster, rows.take(fold.train), squares[fold.train], seed=seed)
+            std[known[fold.test]] = own.predict(rows.take(fold.test))
+        return fit_spread(booster, rows, squares, seed=seed), std
+
+    def _cold(self, features: Features, folds: list[Fold]) -> np.ndarray:
+        """bool[N], rows with an id that their fold did not learn from."""
+        cold = np.zeros(len(features), bool)
+        for fold in folds:
+            seen = seen_codes(features.take(fold.train), self.ids)
+            cold[fold.test] = ~seen.all_seen(features.take(fold.test))
+        return cold
 
 
 class _Trained:
@@ -227,9 +211,17 @@ class _Trained:
         network = self._fit(self.network, rows, key, 0.15)
         return int(np.nanargmin(network.history[:, 1])) + 1
 
-    def on(self, rows: np.ndarray, epochs: int, key: Array) -> FittedMean:
-        """The network of these rows."""
-        return self._fit(replace(self.network, epochs=epochs), rows, key, 0.0)
+    def together(
+        self, tables: list[np.ndarray], epochs: int, keys: Iterator[Array]
+    ) -> list[FittedMean]:
+        """The networks of these rows: as many at a time as there are cores.
+
+        One step of one network does not keep several cores busy.
+        """
+        network = replace(self.network, epochs=epochs)
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            fits = [pool.submit(self._fit, network, rows, next(keys), 0.0) for rows in tables]
+            return [fit.result() for fit in fits]
 
     def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
@@ -239,62 +231,45 @@ class _Trained:
         return fitted
 
 
-class _Grown:
-    """Trees on rows of one table, with and without outputs of networks that did not see them."""
+class _Trees:
+    """Trees of the mean on rows of one table, with settings that predict its last rows best."""
 
     def __init__(
-        self, settings: Hybrid, features: Features, outputs: np.ndarray, y: np.ndarray, seed: int
+        self, booster: Booster, table: Features, y: np.ndarray, order: np.ndarray, seed: int
     ):
-        self.settings, self.y, self.seed = settings, y, seed
-        self.plain = _Trees(settings.booster, features, y, seed)
-        self.stacked = _Trees(settings.booster, stacked(features, outputs), y, seed)
-        self.residual = np.full(len(y), np.nan)  # of trees that did not see the row
-
-    def out_of_fold(self, rows: np.ndarray, folds: list[Fold]) -> None:
-        """Choose the rounds that predict the last rows best, and note the residuals of folds."""
-        for trees in (self.plain, self.stacked):
-            trees.tune(rows)
-        for fold in folds:
-            self._note(self.stacked.on(fold.train), fold.test)
-
-    def beyond(self, stack: Stack, rows: np.ndarray) -> None:
-        """Note the residuals of rows that the trees of a stack did not see."""
-        self._note(stack.trees, rows)
-
-    def stack(self, network: FittedMean, rows: np.ndarray) -> Stack:
-        """Trees of the mean on these rows, and of the deviation on those with a residual."""
-        known = rows[np.isfinite(self.residual[rows])]
-        spread = fit_spread(
-            self.settings.spread,
-            self.stacked.table.take(known),
-            self.residual[known],
-            n_last=_last(known),
-            seed=self.seed,
+        self.table, self.y, self.seed = table, y, seed
+        cut = len(order) - _last(order)
+        early, late = order[:cut], order[cut:]
+        validation = (table.take(late), y[late])
+        self.booster, _ = settled(
+            booster, table.take(early), y[early], validation=validation, seed=seed
         )
-        return Stack(network, self.stacked.on(rows), self.plain.on(rows), spread)
-
-    def _note(self, trees: FittedBooster, rows: np.ndarray) -> None:
-        self.residual[rows] = self.y[rows] - trees.predict(self.stacked.table.take(rows))
-
-
-class _Trees:
-    """Trees of the mean on rows of one table."""
-
-    def __init__(self, booster: Booster, table: Features, y: np.ndarray, seed: int):
-        self.booster, self.table, self.y, self.seed = booster, table, y, seed
-        self.rounds = booster.rounds
-
-    def tune(self, rows: np.ndarray) -> None:
-        """Take the rounds after which the last rows are predicted best from those before."""
-        cut = len(rows) - _last(rows)
-        validation = (self.table.take(rows[cut:]), self.y[rows[cut:]])
-        learned = self.table.take(rows[:cut])
-        grown = self.booster.fit(learned, self.y[rows[:cut]], validation=validation, seed=self.seed)
-        self.rounds = grown.rounds
 
     def on(self, rows: np.ndarray) -> FittedBooster:
         """The trees of these rows."""
-        return refitted(self.booster, self.rounds, self.table.take(rows), self.y[rows], self.seed)
+        return self.booster.fit(self.table.take(rows), self.y[rows], seed=self.seed)
+
+    def out_of_fold(self, folds: list[Fold]) -> np.ndarray:
+        """f64[N] predictions by trees that did not see the row; NaN for rows of no fold."""
+        means = np.full(len(self.y), np.nan)
+        for fold in folds:
+            means[fold.test] = self.on(fold.train).predict(self.table.take(fold.test))
+        return means
+
+
+def _folds(n_folds: int, n: int, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
+    if time is None:
+        return random_folds(n, n_folds, seed=seed, groups=groups)
+    return forward_folds(time, n_folds, groups=groups, gap=gap)
+
+
+def _order(time: Any, n: int, seed: int) -> np.ndarray:
+    """The rows in order of time, those of one instant at random; in a cross-section at random."""
+    shuffled = np.random.default_rng(seed).permutation(n)
+    if time is None:
+        return shuffled
+    place = pd.Series(np.asarray(time)).rank(method="dense").to_numpy()
+    return shuffled[np.argsort(place[shuffled], kind="stable")]
 
 
 def _last(rows: np.ndarray) -> int:
@@ -303,5 +278,6 @@ def _last(rows: np.ndarray) -> int:
 
 
 def _outputs(network: FittedMean, features: Features) -> np.ndarray:
+    """f64[5, N]: mean, log deviation, and the summands of the link by source."""
     found = network.predict(features, parts=False)
-    return np.stack([found.mean, np.log(found.std)])
+    return np.stack([found.mean, np.log(found.std), *found.stacked_summands()])

@@ -11,7 +11,6 @@ import pandas as pd
 
 from jaxcampaign.effectiveness.assessment.calibration import Calibration
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
-from jaxcampaign.effectiveness.hybrid.blend import blended_std
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
 from jaxcampaign.effectiveness.trees.boosting import FittedBooster
@@ -19,6 +18,7 @@ from jaxcampaign.effectiveness.trees.spread import FittedSpread
 from jaxcampaign.errors import InputError
 
 _OUTPUTS = ("network_mean", "network_log_std")
+_PART_OUTPUTS = tuple(f"network_g_{source}" for source in SOURCES)
 _CENTRING_ROWS = 1000
 
 
@@ -27,13 +27,20 @@ def stacked(features: Features, outputs: np.ndarray) -> Features:
     return features.with_numeric(dict(zip(_OUTPUTS, outputs, strict=True)), ("I", "I"))
 
 
+def stacked_by_source(features: Features, summands: np.ndarray) -> Features:
+    """The features with what the network says by source, f64[3, N], beside each source's own."""
+    return features.with_numeric(dict(zip(_PART_OUTPUTS, summands, strict=True)), SOURCES)
+
+
 class Outlook(NamedTuple):
     """What the models of a stack say of N rows."""
 
     mean: np.ndarray  # f64[N], blended
-    std: np.ndarray  # f64[N], blended, not calibrated
+    std: np.ndarray  # f64[N], not calibrated
     means: np.ndarray  # f64[3, N], of the network, of the trees on its outputs, of plain trees
     deviations: np.ndarray  # f64[K, N], members of the network minus their mean
+    parts: np.ndarray | None = None  # f64[3, N], blended, by source; where all models are additive
+    base: float = 0.0  # mean - sum of parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +51,11 @@ class Stack:
       network: of mean and deviation.
       trees: of the mean, on the features and the outputs of the network.
       plain: of the mean, on the features alone.
-      spread: of the deviation.
-      weights: f64[3], of the means, in this order.
-      level: factor on the blended deviation.
+      spread: of the deviation, on the features and the outputs.
+      weights: f64[3], of the means, in this order; not negative. Their sum is 1, or under a log
+        link what makes totals right.
+      additive: the trees' scores are sums over the sources, and those on the outputs of the
+        network see of these, in each source, only what the network says of it.
     """
 
     network: Any
@@ -54,32 +63,67 @@ class Stack:
     plain: FittedBooster
     spread: FittedSpread
     weights: np.ndarray = field(default_factory=lambda: np.full(3, 1 / 3))
-    level: float = 1.0
+    additive: bool = False
 
-    def levelled(self, features: Features, std: np.ndarray) -> Stack:
-        """These models with deviations f64[N] that are, on (geometric) average, the given ones."""
-        ratio = np.mean(np.log(std) - np.log(self.outlook(features).std))
-        return replace(self, level=self.level * float(np.exp(ratio)))
+    def outlook(self, features: Features, reference: Features | None = None) -> Outlook:
+        """What the models say of N rows.
 
-    def outlook(self, features: Features) -> Outlook:
-        """What the models say of N rows."""
-        found, table, means = self._means(features)
-        return Outlook(
-            mean=self.weights @ means,
-            std=self.level * blended_std(found.std, self.spread.predict(table)),
-            means=means,
-            deviations=found.members - found.mean,
-        )
+        Args:
+          features: N rows.
+          reference: rows whose mean stands for a source that takes no part; with it, and if the
+            models are additive, there are parts.
+        """
+        found = self.network.predict(features, parts=self.additive and reference is not None)
+        outputs = np.stack([found.mean, np.log(found.std)])
+        std = self.spread.predict(stacked(features, outputs))
+        deviations = found.members - found.mean
+        if self.additive and reference is not None:
+            told = self.network.predict(reference, parts=False)
+            splits = [(found.stacked_parts(), found.base, found.mean)]
+            for trees, table, rows in (
+                (self.trees, self._table(features, found), self._table(reference, told)),
+                (self.plain, features, reference),
+            ):
+                splits.append(_split(trees, table, rows))
+            parts = np.tensordot(self.weights, np.stack([split[0] for split in splits]), 1)
+            base = float(self.weights @ [split[1] for split in splits])
+            means = np.stack([split[2] for split in splits])
+            return Outlook(self.weights @ means, std, means, deviations, parts, base)
+        means = np.stack(self._means(features, found))
+        return Outlook(self.weights @ means, std, means, deviations)
 
     def mean(self, features: Features) -> np.ndarray:
         """f64[N], the blended mean alone."""
-        return self.weights @ self._means(features)[2]
-
-    def _means(self, features: Features) -> tuple[Prediction, Features, np.ndarray]:
         found = self.network.predict(features, parts=False)
-        table = stacked(features, np.stack([found.mean, np.log(found.std)]))
-        means = [found.mean, self.trees.predict(table), self.plain.predict(features)]
-        return found, table, np.stack(means)
+        return self.weights @ np.stack(self._means(features, found))
+
+    def _means(self, features: Features, found: Prediction) -> list[np.ndarray]:
+        table = self._table(features, found)
+        return [found.mean, self.trees.predict(table), self.plain.predict(features)]
+
+    def _table(self, features: Features, found: Prediction) -> Features:
+        """What the trees on the outputs of the network look at."""
+        if self.additive:
+            return stacked_by_source(features, found.stacked_summands())
+        return stacked(features, np.stack([found.mean, np.log(found.std)]))
+
+
+def _split(
+    trees: FittedBooster, table: Features, reference: Features
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Parts f64[3, N], base and mean f64[N] of additive trees, in natural units.
+
+    Under the identity link the parts are the scores by source. Under a log link they are the exact
+    Shapley split, in which a source that takes no part has its mean score over the reference.
+    """
+    base, scores = trees.contributions(table)
+    parts = np.stack([scores[source] for source in SOURCES])
+    if not trees.log_link:
+        return parts, base, base + parts.sum(axis=0)
+    _, other = trees.contributions(reference)
+    away = np.array([other[source].mean() for source in SOURCES])
+    values = np.exp(base + away.sum() + COALITIONS @ (parts - away[:, None]))
+    return shapley_split(values), float(values[0, 0]) if len(table) else 0.0, values[-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,30 +195,41 @@ class FittedHybrid:
 
         Args:
           features: with the columns and categories of the fit.
-          parts: split the mean by source, so that `mean = base + g_I + g_H + g_M`: the exact
-            Shapley split, in which a source that takes no part has the values of a background
-            row, averaged over these rows. It costs 6 evaluations a background row.
+          parts: split the mean by source, so that `mean = base + g_I + g_H + g_M`. Additive models
+            are sums of such parts (under a log link, their exact Shapley split). Otherwise it is
+            the exact Shapley split, in which a source that takes no part has the values of a
+            background row, averaged over these rows; it costs 6 evaluations a background row.
         """
-        found = self.stack.outlook(features)
+        found = self.stack.outlook(features, self.background if parts else None)
         std = self.calibration.std(found.std, self.cold(features))
         members = found.mean + self.stack.weights[0] * found.deviations
         if not parts:
-            return Prediction(found.mean, std, members, base=float(self._base))
-        split = shapley_parts(self.stack.mean, features, self.background, found.mean)
+            return Prediction(found.mean, std, members)
+        split, base = found.parts, found.base
+        if split is None:
+            split = shapley_parts(self.stack.mean, features, self.background, found.mean)
+            base = float(self.stack.mean(self.background).mean())
         split = split - self.centre[:, None]
-        base = self._base
+        base += float(self.centre.sum())
         by_source: dict[Source, np.ndarray] = dict(zip(SOURCES, split, strict=True))
         return Prediction(found.mean, std, members, parts=by_source, base=base)
 
-    @property
-    def _base(self) -> float:
-        return float(self.stack.mean(self.background).mean() + self.centre.sum())
+    def interval(
+        self, features: Features, level: float, found: Prediction | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ends f64[N] of conformal intervals that hold an outcome with probability `level`.
 
-    def interval(self, features: Features, level: float) -> tuple[np.ndarray, np.ndarray]:
-        """Ends f64[N] of conformal intervals that hold an outcome with probability `level`."""
-        found = self.stack.outlook(features)
+        Args:
+          features: N rows.
+          level: one of those that were calibrated.
+          found: what `predict` says of these rows, if it is known already.
+        """
         cold = self.cold(features)
-        return self.calibration.interval(found.mean, found.std, level, cold)
+        if found is None:
+            outlook = self.stack.outlook(features)
+            return self.calibration.interval(outlook.mean, outlook.std, level, cold)
+        raw = found.std / self.calibration.std(np.ones(len(found)), cold)
+        return self.calibration.interval(found.mean, raw, level, cold)
 
     def cold(self, features: Features) -> np.ndarray:
         """bool[N], rows with an id that was never learned from."""

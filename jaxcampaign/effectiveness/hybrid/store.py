@@ -47,7 +47,7 @@ def save_hybrid(
     record = {
         "ids": seen.ids,
         "weights": stack.weights.tolist(),
-        "level": stack.level,
+        "additive": stack.additive,
         "spread_scale": stack.spread.scale,
         "spread_range": stack.spread.range,
     }
@@ -85,7 +85,7 @@ def hybrid_from_store(stored: StoredModel, folder: str | os.PathLike[str]) -> Fi
         weights = np.array(record["weights"])
         ids = tuple(record["ids"])
         return FittedHybrid(
-            stack=Stack(network, trees, plain, spread, weights, record["level"]),
+            stack=Stack(network, trees, plain, spread, weights, record["additive"]),
             calibration=Calibration.from_json(stored.texts["hybrid-calibration.json"]),
             seen=SeenCodes(ids, tuple(stored.arrays[f"hybrid.seen.{name}"] for name in ids)),
             background=replace(

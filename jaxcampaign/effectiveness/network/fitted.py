@@ -16,12 +16,15 @@ from jax import Array
 
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.network.buckets import pad_rows
+from jaxcampaign.effectiveness.network.distinct import distinct_rows
 from jaxcampaign.effectiveness.network.forward import (
     Constants,
     Outcome,
+    outcome_of_towers,
     predict_moments,
     predict_rows,
     tower_contributions,
+    tower_outputs,
 )
 from jaxcampaign.effectiveness.network.towers import TowerPlan
 from jaxcampaign.effectiveness.prediction import Prediction
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 _FEW_ROWS = 64  # of a pass over a short table
 BATCH = 2048  # rows of a pass: the hidden units of all members then stay near the cores
 _WORKERS = 8
+_MANY_ROWS = 4096  # from here on, distinct rows are worth looking for
+_JOINED_ROWS = 8192  # of a pass that adds up what the towers say
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,33 +66,80 @@ class FittedNetwork:
           InputError: other columns or categories than those of the fit.
         """
         check_columns(self.columns, features)
-
-        def outcome(chunk: tuple[slice, np.ndarray, np.ndarray]) -> list[np.ndarray]:
-            part, numeric, categorical = chunk
-            n = part.stop - part.start
-            found = self._outcome(numeric, categorical, parts)
-            return [np.asarray(array)[..., :n].astype(np.float64) for array in found]
-
-        # One pass keeps one core busy: several passes at once use them all.
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
-            outcomes = list(pool.map(outcome, chunks(features, batch)))
+        shared = self.plan.additive and len(features) >= _MANY_ROWS
+        outcomes = (self._joined if shared else self._passes)(features, batch, parts)
         if not outcomes:
             nothing = np.zeros(0)
             return Prediction(nothing, nothing, np.zeros((self.plan.members, 0)), base=self.base)
-        mean, std, members, values = (
+        mean, std, members, values, summands = (
             np.concatenate(arrays, axis=-1) for arrays in zip(*outcomes, strict=True)
         )
+        told = Prediction(mean, std, members, base=self.base)
+        if self.plan.additive:
+            told = replace(told, summands=self._by_source(summands))
         if not parts:
-            return Prediction(mean, std, members, base=self.base)
+            return told
         if len(values) == len(COALITIONS):
             values[0] = self.base
             values[-1] = mean
-            split = dict(zip(SOURCES, shapley_split(values), strict=True))
-        else:
-            split = {source: np.zeros(len(mean)) for source in SOURCES}
-            split |= {SOURCES[s]: g for (s,), g in zip(self.plan.towers, values, strict=True)}
-            mean = self.base + values.sum(axis=0)
-        return Prediction(mean, std, members, parts=split, base=self.base)
+            return replace(told, parts=dict(zip(SOURCES, shapley_split(values), strict=True)))
+        return replace(told, parts=self._by_source(values), mean=self.base + values.sum(axis=0))
+
+    def _by_source(self, values: np.ndarray) -> dict[Source, np.ndarray]:
+        """f64[G, N] of the towers by their source; zeros for sources without a tower."""
+        split: dict[Source, np.ndarray] = {source: np.zeros(values.shape[1]) for source in SOURCES}
+        return split | {SOURCES[s]: g for (s,), g in zip(self.plan.towers, values, strict=True)}
+
+    def _passes(self, features: Features, batch: int, parts: bool) -> list[list[np.ndarray]]:
+        """The outcomes of consecutive rows, in one pass each over all sources."""
+
+        def outcome(chunk: tuple[slice, np.ndarray, np.ndarray]) -> list[np.ndarray]:
+            part, numeric, categorical = chunk
+            return _kept(self._outcome(numeric, categorical, parts), part)
+
+        # One pass keeps one core busy: several passes at once use them all.
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            return list(pool.map(outcome, chunks(features, batch)))
+
+    def _joined(self, features: Features, batch: int, parts: bool) -> list[list[np.ndarray]]:
+        """The outcomes of consecutive rows, where each tower saw its distinct rows only."""
+        link, power = self.model.link, float(self.model.power)
+        shape = (self.plan.members, 2)
+        numbers, found = [], []
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
+            for tower, (source,) in enumerate(self.plan.towers):
+                own = features.numeric[:, list(self.plan.numeric[source])]
+                codes = features.categorical[:, list(self.plan.categorical[source])]
+                number, first = distinct_rows(own, codes)
+                rows = features if len(first) == len(number) else features.take(first)
+                output = np.empty((len(rows), *shape), np.float32)
+
+                def fill(
+                    chunk: tuple[slice, np.ndarray, np.ndarray],
+                    tower: int = tower,
+                    output: np.ndarray = output,
+                ) -> None:
+                    part, numeric, categorical = chunk
+                    told = tower_outputs(
+                        self.plan, tower, self.parameters, self.constants, numeric, categorical
+                    )
+                    output[part] = np.asarray(told)[: part.stop - part.start]
+
+                list(pool.map(fill, chunks(rows, batch)))
+                numbers.append(number)
+                found.append(output)
+
+            def outcome(start: int) -> list[np.ndarray]:
+                part = slice(start, min(start + _JOINED_ROWS, len(features)))
+                gathered = np.zeros((len(found), _JOINED_ROWS, *shape), np.float32)
+                for tower, (number, output) in enumerate(zip(numbers, found, strict=True)):
+                    gathered[tower, : part.stop - start] = output[number[part]]
+                told = outcome_of_towers(
+                    self.plan, link, power, parts, self.parameters, self.constants, gathered
+                )
+                return _kept(told, part)
+
+            return list(pool.map(outcome, range(0, len(features), _JOINED_ROWS)))
 
     def link_parts(self, features: Features) -> tuple[dict[Source, np.ndarray], float]:
         """Centred contributions to the link by source, f64[N] each, and the intercept.
@@ -111,9 +163,7 @@ class FittedNetwork:
             n = part.stop - part.start
             own = np.asarray(contributions, np.float64)[:, :n]
             found[:, part] = unit * (own - centre[:, None]).mean(axis=-1)
-        split: dict[Source, np.ndarray] = {source: np.zeros(len(features)) for source in SOURCES}
-        split |= {SOURCES[s]: g for (s,), g in zip(self.plan.towers, found, strict=True)}
-        return split, self._intercept
+        return self._by_source(found), self._intercept
 
     @property
     def _intercept(self) -> float:
@@ -182,6 +232,11 @@ class FittedNetwork:
         return predict_rows(
             self.plan, link, power, parts, self.parameters, self.constants, numeric, categorical
         )
+
+
+def _kept(outcome: Outcome, part: slice) -> list[np.ndarray]:
+    """The outcome of the rows of a pass, without those that pad it."""
+    return [np.asarray(a)[..., : part.stop - part.start].astype(np.float64) for a in outcome]
 
 
 def chunks(

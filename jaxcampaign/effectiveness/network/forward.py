@@ -55,6 +55,7 @@ class Outcome(NamedTuple):
     std: Array  # f32[n]
     members: Array  # f32[K, n]
     values: Array  # f32[V, n]: V = 8 coalitions, or the link contributions of the G towers
+    link: Array  # f32[G, n], centred summands of the link by tower, means over the members
 
 
 def predict_moments(
@@ -94,31 +95,76 @@ def predict_rows(
     """
     network, blocks = _blocks(plan, parameters, constants, numeric, categorical)
     contributions = network.contributions(blocks)
+    found = _outcome(plan, link, power, with_parts, network, constants, contributions)
+    if not with_parts or plan.additive:
+        return found
+
+    def value(taking_part: Array) -> Array:
+        mixed = [
+            jnp.where(used, block, mean)
+            for used, block, mean in zip(taking_part, blocks, constants.reference, strict=True)
+        ]
+        raw = network.contributions(mixed)[..., 0].sum(axis=0) + network.intercept[:, 0]
+        return _natural_mean(raw, constants, link, power)
+
+    return found._replace(values=jax.lax.map(value, jnp.asarray(COALITIONS, bool)))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def outcome_of_towers(
+    plan: TowerPlan,
+    link: Link,
+    power: float,
+    with_parts: bool,
+    parameters: nnx.State,
+    constants: Constants,
+    contributions: Array,
+) -> Outcome:
+    """The outcome of what additive towers contribute, f32[G, n, K, 2]; see `tower_outputs`."""
+    network = merged(plan, parameters)
+    return _outcome(plan, link, power, with_parts, network, constants, contributions)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def tower_outputs(
+    plan: TowerPlan,
+    tower: int,
+    parameters: nnx.State,
+    constants: Constants,
+    numeric: Array,
+    categorical: Array,
+) -> Array:
+    """f32[n, K, 2], what one additive tower contributes to each member's mean and raw deviation."""
+    network = merged(plan, parameters)
+    rows = embedding_rows(constants.categories, categorical)
+    block = network.encoders[plan.towers[tower][0]](constants.numeric, numeric, rows)
+    return network.towers[tower](block)
+
+
+def _outcome(
+    plan: TowerPlan,
+    link: Link,
+    power: float,
+    with_parts: bool,
+    network: Network,
+    constants: Constants,
+    contributions: Array,
+) -> Outcome:
     intercept = network.intercept[...]
     mean, std, members = _moments(contributions.sum(axis=0) + intercept, constants, link, power)
+    centre = constants.centre[:, None]
+    centred = contributions[..., 0] - centre
+    unit = constants.scale if link == "identity" else 1.0
+    summands = unit * centred.mean(axis=-1)
     values = jnp.zeros((0, len(mean)))
-    if with_parts and plan.additive:
-        centre = constants.centre[:, None]
-        centred = contributions[..., 0] - centre
-        if link == "identity":
-            values = constants.scale * centred.mean(axis=-1)
-        else:
-            taking_part = COALITIONS[:, [sources[0] for sources in plan.towers]]
-            eta = jnp.einsum("sg,gnk->snk", taking_part, centred)
-            raw = eta + centre.sum(axis=0) + intercept[:, 0]
-            values = _natural_mean(raw, constants, link, power)
-    elif with_parts:
-
-        def value(taking_part: Array) -> Array:
-            mixed = [
-                jnp.where(used, block, mean)
-                for used, block, mean in zip(taking_part, blocks, constants.reference, strict=True)
-            ]
-            raw = network.contributions(mixed)[..., 0].sum(axis=0) + intercept[:, 0]
-            return _natural_mean(raw, constants, link, power)
-
-        values = jax.lax.map(value, jnp.asarray(COALITIONS, bool))
-    return Outcome(mean, std, jnp.moveaxis(members, -1, 0), values)
+    if with_parts and plan.additive and link == "identity":
+        values = summands
+    elif with_parts and plan.additive:
+        taking_part = COALITIONS[:, [sources[0] for sources in plan.towers]]
+        eta = jnp.einsum("sg,gnk->snk", taking_part, centred)
+        raw = eta + centre.sum(axis=0) + intercept[:, 0]
+        values = _natural_mean(raw, constants, link, power)
+    return Outcome(mean, std, jnp.moveaxis(members, -1, 0), values, summands)
 
 
 @partial(jax.jit, static_argnums=0)

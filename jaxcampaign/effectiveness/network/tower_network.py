@@ -58,9 +58,9 @@ class TowerNetwork:
     embedding: int = 16  # widest embedding of a categorical column
     dropout: float = 0.05  # more blurs the deviations where there is little noise
     id_dropout: float = 0.1  # chance that training hides an id; a fifth of it for few categories
-    epochs: int | None = None  # at most; by default 60, fewer beyond 33,000 rows, but 12
-    patience: int = 12  # epochs without a better validation score before training stops
-    batch: int | None = None  # rows of a minibatch; by default 1/32 of all, within 32..1024
+    epochs: int | None = None  # at most; by default 60, fewer beyond 17,000 rows, but 8
+    patience: int = 12  # epochs without a better score before it stops; at most a third of all
+    batch: int | None = None  # rows of a minibatch; by default 1/32 of all, within 32..512
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     max_gradient: float = 1.0  # norm at which gradients are clipped
@@ -159,7 +159,7 @@ class TowerNetwork:
             len(target),
             held_rows,
             train_key,
-            patience=self.patience,
+            patience=min(self.patience, max(epochs // 3, 3)),
             after_epoch=save,
             show=progress,
         )

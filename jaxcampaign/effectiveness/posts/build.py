@@ -7,6 +7,7 @@ import pandas as pd
 
 from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.effectiveness.posts.attributes import event_attributes
+from jaxcampaign.effectiveness.posts.audiences import Audiences, Surroundings
 from jaxcampaign.effectiveness.posts.coding import PostRows, coded_posts, codes_of
 from jaxcampaign.effectiveness.posts.columns import Columns, looked_up
 from jaxcampaign.effectiveness.posts.history import Outcomes, Rates, strength
@@ -19,7 +20,14 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
 from jaxcampaign.tables.coercion import closest
 
-_RATES = ("rate", "count", "recency_days", "recent", "weight", "spread")
+_KEPT = {
+    "influencer": ("rate", "count", "recency_days", "momentum", "weight", "spread"),
+    "influencer_content": ("rate", "count", "recency_days", "momentum", "weight"),
+    "influencer_genre": ("rate", "count", "recency_days"),
+    "content_event_type": ("rate", "count", "recency_days", "momentum"),
+}
+# A lasting level tells what something is like; only what departs from it is an effect of history.
+_LASTING = "rate"
 _GROUPINGS = ("influencer", "influencer_content", "influencer_genre", "content_event_type")
 
 
@@ -38,11 +46,13 @@ def build_features(
     I: influencer_id, the influencer's genre, location and further columns as of the cut-off, the
     content type, price and price per 1,000 followers, the event's attributes, whether genres and
     locations agree, days_to_event (positive before it), weekday (0 is Monday) and hour in UTC. The
-    event's own id is left out: planned events are new.
-    H: past outcomes of the influencer, of influencer x content type, of influencer x genre of the
-    event and of content type x type of event; each as a shrunken rate, its count and its recency,
-    the first two also with weights that halve in `half_life_days`, the first with its spread, and
-    the level of all outcomes (overall_rate). See `history`.
+    event's own id is left out: planned events are new. Besides, lasting levels: shrunken rates of
+    all past outcomes of the influencer, of influencer x content type, of influencer x genre of the
+    event, of content type x type of event, and of those who share the influencer's audience.
+    H: how the state of past campaigns departs from these levels: their momentum (the rate with
+    weights that halve in `half_life_days`, less the lasting one), also of those who share the
+    audience; counts, recency and recent weight; the spread of the influencer's outcomes and the
+    level of all outcomes (overall_rate). See `history` and `audiences`.
     M: the season, and the market's indices for the event's genre and location. See `market`.
 
     Missing values stay missing. A rate without outcomes of its own is that of its parent, with
@@ -137,12 +147,6 @@ def _recall(
     variances = {name: outcomes[name].variances(rows.cut) for name in _GROUPINGS}
     overall = outcomes["influencer"].mean(rows.cut)
     columns.number("overall_rate", "H", np.broadcast_to(overall, len(rows.posted)))
-    kept = {
-        "influencer": _RATES,
-        "influencer_content": ("rate", "count", "recency_days", "recent", "weight"),
-        "influencer_genre": ("rate", "count", "recency_days"),
-        "content_event_type": ("rate", "count", "recency_days"),
-    }
     own: np.ndarray | None = None
     for name in _GROUPINGS:
         under_influencer = name in ("influencer_content", "influencer_genre")
@@ -152,9 +156,17 @@ def _recall(
         rates = questions[name].ask(outcomes[name], parent, weights)
         if name == "influencer":
             own = rates.rate
-        for part in kept[name]:
-            columns.number(f"{name}_{part}", "H", getattr(rates, part))
+        for part in _KEPT[name]:
+            columns.number(f"{name}_{part}", "I" if part == _LASTING else "H", getattr(rates, part))
             newest[f"{name}_{part}"] = rates.newest
+    if data.overlaps is not None:
+        audiences = Audiences(data.overlaps, rows.ids)
+        around = questions["influencer"].surroundings(
+            audiences, outcomes["influencer"], overall, strength(variances["influencer"])
+        )
+        columns.number("audience_rate", "I", around.rate)
+        columns.number("audience_momentum", "H", around.momentum)
+        newest["audience_rate"] = newest["audience_momentum"] = around.newest
 
 
 def _survey(
@@ -225,6 +237,20 @@ class _Questions:
         parent = parent[self._first] if len(parent) == self._n_rows else parent
         found = outcomes.ask(self._group, self._cut, parent, weights)
         return found.take(self._back)
+
+    def surroundings(
+        self, audiences: Audiences, outcomes: Outcomes, parent: np.ndarray, weights: np.ndarray
+    ) -> Surroundings:
+        """Of influencers, what those who share their audience say; parents and weights by cut."""
+        n = len(self._group)
+        found = audiences.ask(
+            outcomes,
+            self._group,
+            self._cut,
+            np.broadcast_to(parent, n),
+            np.broadcast_to(weights, n),
+        )
+        return found if self._back is None else Surroundings(*(part[self._back] for part in found))
 
 
 def _agreement(

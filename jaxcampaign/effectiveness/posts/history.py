@@ -35,13 +35,18 @@ class Rates:
     recency_days: np.ndarray
     """Days since the last one became known."""
     recent: np.ndarray
-    """Shrunken mean with weights that halve with age."""
+    """Mean with weights that halve with age, shrunken towards the rate."""
     weight: np.ndarray
     """Sum of these weights."""
     spread: np.ndarray
     """Shrunken standard deviation of single outcomes."""
     newest: np.ndarray
     """datetime64[us], when the newest outcome used became known; NaT if none."""
+
+    @property
+    def momentum(self) -> np.ndarray:
+        """How far the recent mean lies above the lasting one."""
+        return self.recent - self.rate
 
     def take(self, rows: np.ndarray) -> Rates:
         """The rates of these rows."""
@@ -132,13 +137,14 @@ class Outcomes:
         weight = at_last(self._weight) * fade
         within = self.variances(cut).within
         squares = at_last(self._squares) + _UNKNOWN * within
+        rate = (at_last(self._sum) + strength * parent) / (count + strength)
         newest = np.where(any_known, known, 0).astype("datetime64[us]")
         newest[~any_known] = np.datetime64("NaT")
         return Rates(
-            rate=(at_last(self._sum) + strength * parent) / (count + strength),
+            rate=rate,
             count=count,
             recency_days=recency,
-            recent=(at_last(self._weighted) * fade + strength * parent) / (weight + strength),
+            recent=(at_last(self._weighted) * fade + _UNKNOWN * rate) / (weight + _UNKNOWN),
             weight=weight,
             spread=np.sqrt(squares / (np.maximum(count - 1, 0) + _UNKNOWN)),
             newest=newest,

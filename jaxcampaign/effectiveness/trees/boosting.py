@@ -33,11 +33,18 @@ class FittedBooster(Protocol):
     def rounds(self) -> int:
         """Number of trees used, after early stopping."""
 
+    @property
+    def log_link(self) -> bool:
+        """Whether the score is the logarithm of the prediction."""
+
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], expected outcomes in natural units."""
 
     def contributions(self, features: Features) -> Contributions:
-        """SHAP values of the scores (Lundberg et al. 2020), summed by source."""
+        """An account of the scores by source: exact where no tree mixes sources.
+
+        Otherwise by SHAP values (Lundberg et al. 2020).
+        """
 
     def importance(self) -> pd.DataFrame:
         """feature, source, gain (share of the total loss reduction), largest first."""
@@ -120,10 +127,14 @@ class Columns:
         """Where the categories stand in the matrix."""
         return list(range(len(self.numeric), len(self.names)))
 
+    @property
+    def present(self) -> tuple[Source, ...]:
+        """The sources that have columns."""
+        return tuple(source for source in SOURCES if source in self.sources)
+
     def groups(self) -> list[list[int]]:
         """Positions of the columns of each source that has any."""
-        groups = [[i for i, s in enumerate(self.sources) if s == source] for source in SOURCES]
-        return [group for group in groups if group]
+        return [[i for i, s in enumerate(self.sources) if s == source] for source in self.present]
 
     def check(self, features: Features) -> None:
         """Refuse features of other columns."""

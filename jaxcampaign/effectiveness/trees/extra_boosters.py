@@ -106,6 +106,11 @@ class FittedXGBoost:
         """Number of trees used."""
         return self._trees.num_boosted_rounds()
 
+    @cached_property
+    def log_link(self) -> bool:
+        """Whether the score is the logarithm of the prediction."""
+        return '"reg:squarederror"' not in self.model
+
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], expected outcomes in natural units."""
         return self._trees.predict(self._rows(features)).astype(np.float64)
@@ -163,10 +168,12 @@ class CatBoost:
         catboost = _library("catboost")
         y = check_outcomes(features, y, self.objective, weight)
         columns = Columns.of(features)
+        # Under a log link CatBoost starts from 1 and, where outcomes are large, diverges.
+        start = float(np.log(np.average(y, weights=weight))) if self.objective != "squared" else 0.0
         held = None
         if validation is not None:
             later = check_outcomes(validation[0], validation[1], "squared")
-            held = _pool(columns, validation[0], later)
+            held = _pool(columns, validation[0], later, start=start)
         losses = {
             "squared": "RMSE",
             "poisson": "Poisson",
@@ -185,7 +192,7 @@ class CatBoost:
                 "allow_writing_files": False,
             }
         )
-        rows = _pool(columns, features, y, weight)
+        rows = _pool(columns, features, y, weight, start)
         stop = self.patience if held is not None else None
         grown.fit(rows, eval_set=held, use_best_model=held is not None, early_stopping_rounds=stop)
         with tempfile.TemporaryDirectory() as folder:
@@ -193,7 +200,7 @@ class CatBoost:
             grown.save_model(str(path), format="json", pool=rows)
             model = path.read_text("utf-8")
         gain = grown.get_feature_importance(type="PredictionValuesChange").tolist()
-        return FittedCatBoost(columns, model, gain, self.objective != "squared")
+        return FittedCatBoost(columns, model, gain, self.objective != "squared", start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +211,7 @@ class FittedCatBoost:
     model: str
     gain: list[float]
     log_link: bool
+    start: float = 0.0  # score before the first tree
 
     @cached_property
     def _trees(self) -> Any:
@@ -221,12 +229,14 @@ class FittedCatBoost:
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], expected outcomes in natural units."""
         score = np.asarray(self._trees.predict(_pool(self.columns, features)), np.float64)
+        score = self.start + score
         return np.exp(score) if self.log_link else score
 
     def contributions(self, features: Features) -> Contributions:
         """SHAP values of the scores, summed by source."""
         pool = _pool(self.columns, features)
-        return self.columns.by_source(self._trees.get_feature_importance(pool, "ShapValues"))
+        found = self.columns.by_source(self._trees.get_feature_importance(pool, "ShapValues"))
+        return found._replace(base=self.start + found.base)
 
     def importance(self) -> pd.DataFrame:
         """Feature, source, gain (share of the mean change of predictions), largest first."""
@@ -234,7 +244,7 @@ class FittedCatBoost:
 
     def to_text(self) -> str:
         """The model as JSON text, for `booster_from_text`."""
-        details = {"gain": self.gain, "log_link": self.log_link}
+        details = {"gain": self.gain, "log_link": self.log_link, "start": self.start}
         return booster_text("catboost", self.columns, self.model, **details)
 
 
@@ -263,10 +273,13 @@ def _pool(
     features: Features,
     y: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    start: float = 0.0,
 ) -> Any:
     columns.check(features)
     # CatBoost takes categories as whole numbers; -1 is one of its own, as it has no missing ones.
     numeric, codes = pd.DataFrame(features.numeric), pd.DataFrame(features.categorical)
     frame = pd.concat([numeric, codes], axis=1, ignore_index=True)
     positions = columns.categorical_positions
-    return _library("catboost").Pool(frame, y, weight=weight, cat_features=positions)
+    before = np.full(len(features), start) if start else None
+    pool = _library("catboost").Pool
+    return pool(frame, y, weight=weight, cat_features=positions, baseline=before)

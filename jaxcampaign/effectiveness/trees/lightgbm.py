@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.effectiveness.features import Features
+from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.trees.boosting import (
     Columns,
     Contributions,
@@ -17,7 +17,9 @@ from jaxcampaign.effectiveness.trees.boosting import (
     booster_text,
     check_outcomes,
 )
+from jaxcampaign.effectiveness.trees.forest import Forest
 
+_MANY_ROWS = 4096  # from here on, looking up leaves by masks saves more than laying them out takes
 _OBJECTIVES = {"squared": "regression", "poisson": "poisson", "tweedie": "tweedie"}
 
 
@@ -128,18 +130,44 @@ class FittedLightGBM:
 
         return lgb.Booster(model_str=self.model)
 
+    @cached_property
+    def _sources(self) -> list[Forest] | None:
+        """A forest per source of columns, if every tree looks at one source only."""
+        return Forest.from_text(self.model, self.columns.groups())
+
+    @cached_property
+    def _whole(self) -> list[Forest] | None:
+        """All trees as one forest, or one per source."""
+        everything = [list(range(len(self.columns.names)))]
+        return self._sources or Forest.from_text(self.model, everything)
+
     @property
     def rounds(self) -> int:
         """Number of trees used."""
         return self._trees.num_trees()
 
+    @cached_property
+    def log_link(self) -> bool:
+        """Whether the score is the logarithm of the prediction."""
+        return "\nobjective=regression" not in self.model
+
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], expected outcomes in natural units."""
-        return np.asarray(self._predicted(features), np.float64)
+        if len(features) < _MANY_ROWS or self._whole is None:
+            return np.asarray(self._predicted(features), np.float64)
+        matrix = self.columns.matrix(features)
+        scores = np.sum([forest.scores(matrix) for forest in self._whole], axis=0)
+        return np.exp(scores) if self.log_link else scores
 
     def contributions(self, features: Features) -> Contributions:
-        """SHAP values of the scores, summed by source."""
-        return self.columns.by_source(self._predicted(features, pred_contrib=True))
+        """What trees of each source add to the score; SHAP values where trees mix sources."""
+        if self._sources is None:
+            return self.columns.by_source(self._predicted(features, pred_contrib=True))
+        matrix, sources = self.columns.matrix(features), self.columns.present
+        parts: dict[Source, np.ndarray] = {source: np.zeros(len(features)) for source in SOURCES}
+        for source, forest in zip(sources, self._sources, strict=True):
+            parts[source] = forest.scores(matrix)
+        return Contributions(0.0, parts)
 
     def importance(self) -> pd.DataFrame:
         """Feature, source, gain (share of the total), largest first."""

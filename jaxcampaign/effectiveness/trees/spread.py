@@ -1,4 +1,4 @@
-"""The deviation of an outcome from boosted trees: a model of its logarithmic squared residual."""
+"""The deviation of an outcome from boosted trees: a model of its expected squared residual."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 
 from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster
+from jaxcampaign.effectiveness.trees.tuning import settled
 
-# E[log z^2] of a standard normal z, so what trees learn of log r^2 lies this far below log s^2.
-_MEAN_LOG_CHI2 = -1.2703628454614782
 _LEAST = 1e-6  # of the mean squared residual: an exact hit must not weigh without bound
 
 
@@ -24,40 +23,59 @@ class FittedSpread:
 
     def predict(self, features: Features) -> np.ndarray:
         """f64[N], positive deviations in the units of the residuals."""
-        log_std = (self.trees.predict(features) - _MEAN_LOG_CHI2) / 2
+        log_std = np.log(self.trees.predict(features)) / 2
         return self.scale * np.exp(np.clip(log_std, *self.range))
 
 
-def fit_spread(
+def settled_spread(
     booster: Booster,
     features: Features,
     residual: np.ndarray,
     *,
     n_last: int,
     seed: int = 0,
-) -> FittedSpread:
-    """Learn how far outcomes lie from predictions that were made without them.
+) -> Booster:
+    """The booster of the deviation with the rounds that predict the last rows best.
 
     Args:
-      booster: with a squared objective.
+      booster: its objective is replaced: the Tweedie loss of the squared residual, with a log
+        link, is close to the Gaussian likelihood of the variance and forgives outliers more.
       features: N rows.
       residual: f64[N], outcome minus out-of-fold prediction.
       n_last: rows at the end that tell when to stop growing.
       seed: of row and column samples.
     """
-    square = residual**2
-    scale = float(np.sqrt(square.mean())) or 1.0
-    target = np.log(square / scale**2 + _LEAST)
+    target, _ = _target(residual)
     cut = len(target) - n_last
-    rows, later = features.take(slice(cut)), features.take(slice(cut, None))
-    trees = booster.fit(rows, target[:cut], validation=(later, target[cut:]), seed=seed)
-    trees = refitted(booster, trees.rounds, features, target, seed)
-    log_std = (trees.predict(features) - _MEAN_LOG_CHI2) / 2
+    best, _ = settled(
+        replace(booster, objective="tweedie"),
+        features.take(slice(cut)),
+        target[:cut],
+        validation=(features.take(slice(cut, None)), target[cut:]),
+        seed=seed,
+    )
+    return best
+
+
+def fit_spread(
+    booster: Booster, features: Features, residual: np.ndarray, *, seed: int = 0
+) -> FittedSpread:
+    """Learn how far outcomes lie from predictions that were made without them.
+
+    Args:
+      booster: what `settled_spread` returns.
+      features: N rows.
+      residual: f64[N], outcome minus out-of-fold prediction.
+      seed: of row and column samples.
+    """
+    target, scale = _target(residual)
+    trees = booster.fit(features, target, seed=seed)
+    log_std = np.log(trees.predict(features)) / 2
     return FittedSpread(trees, scale, (float(log_std.min()), float(log_std.max())))
 
 
-def refitted(
-    booster: Booster, rounds: int, features: Features, y: np.ndarray, seed: int
-) -> FittedBooster:
-    """Trees on all rows, in as many rounds as were best on rows held back."""
-    return replace(booster, rounds=max(rounds, 1)).fit(features, y, seed=seed)
+def _target(residual: np.ndarray) -> tuple[np.ndarray, float]:
+    """Squared residuals with mean about 1, and the root of what they were divided by."""
+    square = np.asarray(residual, np.float64) ** 2
+    scale = float(np.sqrt(square.mean())) or 1.0
+    return square / scale**2 + _LEAST, scale
