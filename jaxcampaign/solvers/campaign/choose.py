@@ -9,4 +9,4 @@ from jaxcampaign.solvers.campaign.dual_decomposition import DualDecomposition
 
 def choose_campaign_solver(problem: Campaign) -> tuple[Solver, str]:
     """The solver that `solve` takes by default, and why."""
-    return DualDecomposition(), f"{problem.n_items:,} options, bought whole"
+    return DualDecomposition(), f"{problem.n_items:,} options: prices of rows, then a core"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, best_few, priced
 from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.program import CoreProgram
@@ -19,7 +20,17 @@ def solve_whole(problem: Campaign, *, gap: float, clock: Clock) -> Finding:
     A risk that is the worst of many linear prices, `max_q (R q) . y`, is met by a few of them: the
     worst at each answer is added, first for the relaxation, whose dual mixes the q of the proof,
     and then for whole options (Kelley, 1960).
+
+    Raises:
+      InputError: the campaign's options need not be bought whole.
     """
+    if problem.spending.least < 1:
+        raise InputError(
+            "buys options whole, and here money is decided on as well",
+            table="solver",
+            value="MixedInteger",
+            remedy="use DualDecomposition",
+        )
     weights = [CampaignMultipliers.zero(problem).weights]
     values = [problem.value_prices(weights[0])]
     n_weights = len(weights[0])
