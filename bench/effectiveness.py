@@ -131,7 +131,8 @@ def run(task: Task, fold: Fold, seed: int) -> dict[str, Any]:
         fitted = replace(hybrid, ids=task.ids).fit(
             learned, y, key=jax.random.key(seed), time=when, show=False
         )
-        outlook, prediction = fitted.stack.outlook(asked), fitted.predict(asked, parts=False)
+        outlook = fitted.stack.outlook(asked, unweighted=True)
+        prediction = fitted.predict(asked, parts=False)
         intervals = {level: fitted.interval(asked, level) for level in _LEVELS}
         note(name, began, prediction.mean, prediction.std, intervals=intervals)
         found[name]["weights"] = fitted.stack.weights.tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rows import outcomes, random_features
 
-from jaxcampaign.effectiveness.network.distinct import distinct_rows
+from jaxcampaign.effectiveness.sharing import distinct_rows, shared_columns
 from jaxcampaign.effectiveness.trees.forest import Forest
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 
@@ -79,11 +79,54 @@ def test_contributions_of_additive_trees_are_their_trees():
     np.testing.assert_allclose(base + sum(parts.values()), trees.predict(OTHERS), atol=1e-12)
 
 
-def test_what_masks_cannot_hold_is_left_to_lightgbm():
-    wide = grown(leaves=64, leaf_rows=5)
+@pytest.mark.parametrize("leaves", [4, 8, 9, 32, 33, 64, 250])
+def test_trees_of_any_width_find_their_leaves(leaves):
+    trees = grown(leaves=leaves, leaf_rows=3)
+    (forest,) = Forest.from_text(trees.model, [list(range(7))])
+    for asked in (OTHERS, grid()):
+        matrix = trees.columns.matrix(asked)
+        expected = trees._trees.predict(matrix, num_threads=1)
+        np.testing.assert_allclose(forest.scores(matrix), expected, rtol=0, atol=1e-12)
+
+
+def test_very_wide_trees_are_left_to_lightgbm():
+    wide = LightGBM(rounds=2, threads=1, leaves=600, leaf_rows=1, l2=0.0).fit(LEARNED, Y)
     assert Forest.from_text(wide.model, [list(range(7))]) is None
     expected = wide._trees.predict(wide.columns.matrix(OTHERS), num_threads=1)
     np.testing.assert_allclose(wide.predict(OTHERS), expected)
+
+
+def test_shared_columns_change_nothing():
+    asked = grid()
+    assert any(len(group.columns) > 1 for group in asked.shared)
+    for additive in (False, True):
+        trees = grown(additive=additive)
+        matrix = trees.columns.matrix(asked)
+        expected = trees._trees.predict(matrix, num_threads=1)
+        np.testing.assert_allclose(trees.predict(asked), expected, rtol=0, atol=1e-12)
+        # A column of many values, and one besides that groups were found without.
+        other = replace(asked, numeric=asked.numeric.copy())
+        other.numeric[:, 0] = np.random.default_rng(0).normal(size=len(other))
+        expected = trees._trees.predict(trees.columns.matrix(other), num_threads=1)
+        np.testing.assert_allclose(trees.predict(other), expected, rtol=0, atol=1e-12)
+
+
+def test_groups_of_columns_are_what_they_say():
+    asked = grid()
+    n, bits = len(asked), asked.numeric.view(np.uint32)
+    for group in shared_columns(
+        np.concatenate([bits, asked.categorical.view(np.uint32)], 1), "a" * 7
+    ):
+        both = np.concatenate([bits, asked.categorical.view(np.uint32)], 1)[:, group.columns]
+        np.testing.assert_array_equal(both[group.first[group.row]], both)
+        assert len(np.unique(both, axis=0)) == len(group.first) < n / 2
+    found = asked.shared
+    assert asked.with_numeric({"new": np.arange(n)}, ("I",)).shared is found
+    columns = {c for group in found for c in group.columns}
+    assert {asked.source_of(c) for c in columns} == {"I", "H", "M"} & {
+        *asked.numeric_sources,
+        *asked.categorical_sources,
+    }
 
 
 def test_trees_without_a_split():

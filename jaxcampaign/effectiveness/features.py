@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from jaxcampaign.effectiveness.sharing import Shared, shared_columns
 from jaxcampaign.errors import InputError
 
 Source: TypeAlias = Literal["I", "H", "M"]
@@ -104,6 +106,23 @@ class Features:
             categories=tuple(categories),
         )
 
+    @cached_property
+    def shared(self) -> tuple[Shared, ...]:
+        """Columns of one source that together take few values; categorical column c is ~c."""
+        bits = np.concatenate(
+            [self.numeric.view(np.uint32), self.categorical.view(np.uint32)], axis=1
+        )
+        found = shared_columns(bits, (*self.numeric_sources, *self.categorical_sources))
+        width = self.numeric.shape[1]
+        return tuple(
+            group._replace(columns=tuple(c if c < width else ~(c - width) for c in group.columns))
+            for group in found
+        )
+
+    def source_of(self, column: int) -> Source:
+        """The source of numeric column c, or of categorical column ~c."""
+        return self.numeric_sources[column] if column >= 0 else self.categorical_sources[~column]
+
     def take(self, rows: np.ndarray | slice) -> Features:
         """These rows only, in this order."""
         return replace(self, numeric=self.numeric[rows], categorical=self.categorical[rows])
@@ -113,12 +132,15 @@ class Features:
     ) -> Features:
         """These numeric columns (float32[N] each) besides, after the present ones."""
         added = [np.asarray(column, np.float32)[:, None] for column in columns.values()]
-        return replace(
+        wider = replace(
             self,
             numeric=np.concatenate([self.numeric, *added], axis=1),
             numeric_names=(*self.numeric_names, *columns),
             numeric_sources=(*self.numeric_sources, *sources),
         )
+        if "shared" in vars(self):  # which the new columns do not change
+            vars(wider)["shared"] = self.shared
+        return wider
 
 
 def _is_numeric(column: pd.Series) -> bool:

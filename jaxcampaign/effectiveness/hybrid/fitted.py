@@ -37,7 +37,8 @@ class Outlook(NamedTuple):
 
     mean: np.ndarray  # f64[N], blended
     std: np.ndarray  # f64[N], not calibrated
-    means: np.ndarray  # f64[3, N], of the network, of the trees on its outputs, of plain trees
+    # f64[3, N], of the network, of the trees on its outputs, of plain trees; zeros where left out
+    means: np.ndarray
     deviations: np.ndarray  # f64[K, N], members of the network minus their mean
     parts: np.ndarray | None = None  # f64[3, N], blended, by source; where all models are additive
     base: float = 0.0  # mean - sum of parts
@@ -65,13 +66,20 @@ class Stack:
     weights: np.ndarray = field(default_factory=lambda: np.full(3, 1 / 3))
     additive: bool = False
 
-    def outlook(self, features: Features, reference: Features | None = None) -> Outlook:
+    def outlook(
+        self,
+        features: Features,
+        reference: Features | None = None,
+        *,
+        unweighted: bool = False,
+    ) -> Outlook:
         """What the models say of N rows.
 
         Args:
           features: N rows.
           reference: rows whose mean stands for a source that takes no part; with it, and if the
             models are additive, there are parts.
+          unweighted: also ask the trees whose weight is 0, which are left out otherwise.
         """
         found = self.network.predict(features, parts=self.additive and reference is not None)
         outputs = np.stack([found.mean, np.log(found.std)])
@@ -79,27 +87,38 @@ class Stack:
         deviations = found.members - found.mean
         if self.additive and reference is not None:
             told = self.network.predict(reference, parts=False)
-            splits = [(found.stacked_parts(), found.base, found.mean)]
-            for trees, table, rows in (
-                (self.trees, self._table(features, found), self._table(reference, told)),
-                (self.plain, features, reference),
-            ):
-                splits.append(_split(trees, table, rows))
-            parts = np.tensordot(self.weights, np.stack([split[0] for split in splits]), 1)
-            base = float(self.weights @ [split[1] for split in splits])
-            means = np.stack([split[2] for split in splits])
-            return Outlook(self.weights @ means, std, means, deviations, parts, base)
-        means = np.stack(self._means(features, found))
+            means = np.zeros((3, len(features)))
+            means[0] = found.mean
+            parts, base = self.weights[0] * found.stacked_parts(), self.weights[0] * found.base
+            for place, trees in self._asked(unweighted):
+                stacked_ones = place == 1
+                split, own_base, means[place] = _split(
+                    trees,
+                    self._table(features, found) if stacked_ones else features,
+                    self._table(reference, told) if stacked_ones else reference,
+                )
+                parts += self.weights[place] * split
+                base += self.weights[place] * own_base
+            return Outlook(self.weights @ means, std, means, deviations, parts, float(base))
+        means = self._means(features, found, unweighted)
         return Outlook(self.weights @ means, std, means, deviations)
 
     def mean(self, features: Features) -> np.ndarray:
         """f64[N], the blended mean alone."""
         found = self.network.predict(features, parts=False)
-        return self.weights @ np.stack(self._means(features, found))
+        return self.weights @ self._means(features, found)
 
-    def _means(self, features: Features, found: Prediction) -> list[np.ndarray]:
-        table = self._table(features, found)
-        return [found.mean, self.trees.predict(table), self.plain.predict(features)]
+    def _means(self, features: Features, found: Prediction, unweighted: bool = False) -> np.ndarray:
+        means = np.zeros((3, len(features)))
+        means[0] = found.mean
+        for place, trees in self._asked(unweighted):
+            means[place] = trees.predict(self._table(features, found) if place == 1 else features)
+        return means
+
+    def _asked(self, unweighted: bool) -> list[tuple[int, FittedBooster]]:
+        """The trees of the mean that are to be asked, by their place among the models."""
+        both = enumerate((self.trees, self.plain), start=1)
+        return [(k, trees) for k, trees in both if unweighted or self.weights[k] != 0]
 
     def _table(self, features: Features, found: Prediction) -> Features:
         """What the trees on the outputs of the network look at."""

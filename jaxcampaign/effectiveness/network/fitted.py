@@ -16,11 +16,12 @@ from jax import Array
 
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
 from jaxcampaign.effectiveness.network.buckets import pad_rows
-from jaxcampaign.effectiveness.network.distinct import distinct_rows
 from jaxcampaign.effectiveness.network.forward import (
     Constants,
     Outcome,
+    first_products,
     outcome_of_towers,
+    outputs_of_products,
     predict_moments,
     predict_rows,
     tower_contributions,
@@ -29,6 +30,7 @@ from jaxcampaign.effectiveness.network.forward import (
 from jaxcampaign.effectiveness.network.towers import TowerPlan
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.shapley import COALITIONS, shapley_split
+from jaxcampaign.effectiveness.sharing import Shared, distinct_codes
 from jaxcampaign.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,25 +109,8 @@ class FittedNetwork:
         shape = (self.plan.members, 2)
         numbers, found = [], []
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
-            for tower, (source,) in enumerate(self.plan.towers):
-                own = features.numeric[:, list(self.plan.numeric[source])]
-                codes = features.categorical[:, list(self.plan.categorical[source])]
-                number, first = distinct_rows(own, codes)
-                rows = features if len(first) == len(number) else features.take(first)
-                output = np.empty((len(rows), *shape), np.float32)
-
-                def fill(
-                    chunk: tuple[slice, np.ndarray, np.ndarray],
-                    tower: int = tower,
-                    output: np.ndarray = output,
-                ) -> None:
-                    part, numeric, categorical = chunk
-                    told = tower_outputs(
-                        self.plan, tower, self.parameters, self.constants, numeric, categorical
-                    )
-                    output[part] = np.asarray(told)[: part.stop - part.start]
-
-                list(pool.map(fill, chunks(rows, batch)))
+            for tower in range(len(self.plan.towers)):
+                number, output = self._of_distinct(features, tower, batch, pool)
                 numbers.append(number)
                 found.append(output)
 
@@ -140,6 +125,49 @@ class FittedNetwork:
                 return _kept(told, part)
 
             return list(pool.map(outcome, range(0, len(features), _JOINED_ROWS)))
+
+    def _of_distinct(
+        self, features: Features, tower: int, batch: int, pool: ThreadPoolExecutor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The number of each row among those distinct to a tower; its outputs f32[D, K, 2]."""
+        (source,) = self.plan.towers[tower]
+        shared = [g for g in features.shared if features.source_of(g.columns[0]) == SOURCES[source]]
+        n_columns = len(self.plan.numeric[source]) + len(self.plan.categorical[source])
+        fixed = (self.plan, tower, self.parameters)
+        if sum(len(group.columns) for group in shared) < n_columns:  # some column has many values
+            output = np.empty((len(features), self.plan.members, 2), np.float32)
+
+            def fill(chunk: tuple[slice, np.ndarray, np.ndarray]) -> None:
+                part, *columns = chunk
+                told = tower_outputs(*fixed, self.constants, *columns)
+                output[part] = np.asarray(told)[: part.stop - part.start]
+
+            list(pool.map(fill, chunks(features, batch)))
+            return np.arange(len(features)), output
+
+        def products(group: Shared) -> np.ndarray:
+            used = np.zeros(features.numeric.shape[1] + features.categorical.shape[1], bool)
+            used[[c if c >= 0 else features.numeric.shape[1] + ~c for c in group.columns]] = True
+
+            def part_of(chunk: tuple[slice, np.ndarray, np.ndarray]) -> np.ndarray:
+                part, *columns = chunk
+                told = first_products(*fixed, self.constants, *columns, used)
+                return np.asarray(told)[: part.stop - part.start]
+
+            return np.concatenate(list(pool.map(part_of, chunks(features.take(group.first)))))
+
+        number, first = distinct_codes([g.row for g in shared], [len(g.first) for g in shared])
+        summands = [(group.row[first], products(group)) for group in shared]
+        output = np.empty((len(first), self.plan.members, 2), np.float32)
+
+        def add_up(start: int) -> None:
+            part = slice(start, min(start + batch, len(first)))
+            total = sum(values[row[part]] for row, values in summands)
+            told = outputs_of_products(*fixed, pad_rows(total, batch))
+            output[part] = np.asarray(told)[: part.stop - part.start]
+
+        list(pool.map(add_up, range(0, len(first), batch)))
+        return number, output
 
     def link_parts(self, features: Features) -> tuple[dict[Source, np.ndarray], float]:
         """Centred contributions to the link by source, f64[N] each, and the intercept.

@@ -141,6 +141,46 @@ def tower_outputs(
     return network.towers[tower](block)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def first_products(
+    plan: TowerPlan,
+    tower: int,
+    parameters: nnx.State,
+    constants: Constants,
+    numeric: Array,
+    categorical: Array,
+    used: Array,
+) -> Array:
+    """f32[n, width], what some columns add to the first matrix product of one additive tower.
+
+    The product is linear in what each column is encoded to: those of columns that vary apart from
+    each other are computed apart, and added.
+
+    Args:
+      plan: sizes of the network.
+      tower: which.
+      parameters: of the network.
+      constants: of the training rows.
+      numeric: f32[n, F].
+      categorical: i32[n, C].
+      used: bool[F + C], the columns.
+    """
+    network = merged(plan, parameters)
+    rows = embedding_rows(constants.categories, categorical)
+    (source,) = plan.towers[tower]
+    block = network.encoders[source](constants.numeric, numeric, rows)
+    own = jnp.where(used[plan.columns_of_block(source)], block, 0.0)
+    return own @ network.towers[tower].first[...]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def outputs_of_products(
+    plan: TowerPlan, tower: int, parameters: nnx.State, products: Array
+) -> Array:
+    """What `tower_outputs` returns, from the sum of `first_products` over all columns."""
+    return merged(plan, parameters).towers[tower].after_first(products)
+
+
 def _outcome(
     plan: TowerPlan,
     link: Link,

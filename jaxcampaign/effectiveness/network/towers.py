@@ -45,6 +45,14 @@ class TowerPlan:
         numbers = len(self.numeric[source]) * (self.n_bins + 2)
         return numbers + sum(self.sizes[c] for c in self.categorical[source])
 
+    def columns_of_block(self, source: int) -> np.ndarray:
+        """i64[block_size], the column behind each number of a block; categories after numbers."""
+        n_numeric = sum(map(len, self.numeric))
+        numbers = np.repeat(np.array(self.numeric[source], np.int64), self.n_bins + 2)
+        own = self.categorical[source]
+        sizes = [self.sizes[c] for c in own]
+        return np.concatenate([numbers, n_numeric + np.repeat(np.array(own, np.int64), sizes)])
+
 
 class Encoder(nnx.Module):
     """Embeddings of the categories of one source, beside its encoded numbers."""
@@ -91,7 +99,11 @@ class Tower(nnx.Module):
           inputs: f32[..., D].
           kept: f32[..., depth, width], what dropout multiplies the hidden units of all members by.
         """
-        units = (inputs @ self.first[...])[..., None, :] * self.scale[...] + self.shift[...]
+        return self.after_first(inputs @ self.first[...], kept)
+
+    def after_first(self, products: Array, kept: Array | None = None) -> Array:
+        """The same of f32[..., width] products of the inputs with the first matrix."""
+        units = products[..., None, :] * self.scale[...] + self.shift[...]
         units = nnx.relu(units)
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             units = units if kept is None else units * kept[..., None, layer, :]

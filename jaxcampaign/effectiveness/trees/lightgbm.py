@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.effectiveness.features import SOURCES, Features, Source
+from jaxcampaign.effectiveness.sharing import Shared
 from jaxcampaign.effectiveness.trees.boosting import (
     Columns,
     Contributions,
@@ -20,6 +21,7 @@ from jaxcampaign.effectiveness.trees.boosting import (
 from jaxcampaign.effectiveness.trees.forest import Forest
 
 _MANY_ROWS = 4096  # from here on, looking up leaves by masks saves more than laying them out takes
+_MANY_ALONE = 6  # columns that share their values with none; with more, branches are quicker
 _OBJECTIVES = {"squared": "regression", "poisson": "poisson", "tweedie": "tweedie"}
 
 
@@ -155,8 +157,12 @@ class FittedLightGBM:
         """f64[N], expected outcomes in natural units."""
         if len(features) < _MANY_ROWS or self._whole is None:
             return np.asarray(self._predicted(features), np.float64)
+        shared = self._shared(features)
+        alone = {c for forest in self._whole for c in forest.columns}
+        if len(alone.difference(*(group.columns for group in shared))) > _MANY_ALONE:
+            return np.asarray(self._predicted(features), np.float64)
         matrix = self.columns.matrix(features)
-        scores = np.sum([forest.scores(matrix) for forest in self._whole], axis=0)
+        scores = np.sum([forest.scores(matrix, shared) for forest in self._whole], axis=0)
         return np.exp(scores) if self.log_link else scores
 
     def contributions(self, features: Features) -> Contributions:
@@ -164,9 +170,10 @@ class FittedLightGBM:
         if self._sources is None:
             return self.columns.by_source(self._predicted(features, pred_contrib=True))
         matrix, sources = self.columns.matrix(features), self.columns.present
+        shared = self._shared(features)
         parts: dict[Source, np.ndarray] = {source: np.zeros(len(features)) for source in SOURCES}
         for source, forest in zip(sources, self._sources, strict=True):
-            parts[source] = forest.scores(matrix)
+            parts[source] = forest.scores(matrix, shared)
         return Contributions(0.0, parts)
 
     def importance(self) -> pd.DataFrame:
@@ -176,6 +183,16 @@ class FittedLightGBM:
     def to_text(self) -> str:
         """The model as JSON text, for `booster_from_text`."""
         return booster_text("lightgbm", self.columns, self.model)
+
+    def _shared(self, features: Features) -> list[Shared]:
+        """Columns that together take few values, by their place in the matrix; none of few rows."""
+        if len(features) < _MANY_ROWS:
+            return []
+        width = len(self.columns.numeric)
+        return [
+            group._replace(columns=tuple(c if c >= 0 else width + ~c for c in group.columns))
+            for group in features.shared
+        ]
 
     def _predicted(self, features: Features, **options: Any) -> np.ndarray:
         matrix = self.columns.matrix(features)
