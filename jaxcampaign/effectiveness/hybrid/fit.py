@@ -28,7 +28,7 @@ from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.effectiveness.trees.spread import FittedSpread, fit_spread, settled_spread
-from jaxcampaign.effectiveness.trees.tuning import lightgbm_candidates, settled
+from jaxcampaign.effectiveness.trees.tuning import lightgbm_candidates, limited, settled
 from jaxcampaign.errors import InputError
 from jaxcampaign.progress import progress
 
@@ -139,19 +139,25 @@ class Hybrid:
         order = _order(time, len(y), seed)
 
         outputs = np.full((5, len(y)), np.nan)
-        with progress(len(folds) + 2 if show else 0, "hybrid", "networks") as bar:
+        with (
+            progress(len(folds) + 2 if show else 0, "hybrid", "networks") as bar,
+            ThreadPoolExecutor(1) as beside,
+        ):
+            # These need no network: they are grown on the cores that the first one leaves idle.
+            idle = max((os.cpu_count() or 1) - 1, 1)
+            plain_trees = beside.submit(_Trees, self.booster, features, y, order, seed, folds, idle)
             trained = _Trained(self.network, features, y, bar)
             epochs = trained.best_epochs(order, next(keys))
             *chain, final = trained.together([*(f.train for f in folds), order], epochs, keys)
             for network, fold in zip(chain, folds, strict=True):
                 outputs[:, fold.test] = _outputs(network, features.take(fold.test))
+            plain = plain_trees.result()
 
-        beside = stacked(features, outputs[:2])  # what the deviation depends on
-        table = stacked_by_source(features, outputs[2:]) if self.additive else beside
-        plain = _Trees(self.booster, features, y, order, seed)
+        both = stacked(features, outputs[:2])  # what the deviation depends on
+        table = stacked_by_source(features, outputs[2:]) if self.additive else both
         chosen = replace(plain.booster, rounds=self.booster.rounds)
-        trees = _Trees(chosen, table, y, order, seed)
-        means = np.stack([outputs[0], trees.out_of_fold(folds), plain.out_of_fold(folds)])
+        trees = _Trees(chosen, table, y, order, seed, folds)
+        means = np.stack([outputs[0], trees.out_of_fold, plain.out_of_fold])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
         # In time, what was best or too low is seldom quite so later: half the way there.
@@ -160,12 +166,12 @@ class Hybrid:
         if self.booster.objective != "squared":
             weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
         mean = weights @ means
-        spread, std = self._spread(beside, y - mean, known, seed)
+        spread, std = self._spread(both, y - mean, known, seed)
         corrections = Calibration.fit(
             y[recent], mean[recent], std[recent], self._cold(features, folds)[recent]
         )
         return FittedHybrid.centred(
-            Stack(final, trees.on(order), plain.on(order), spread, weights, self.additive),
+            Stack(final, trees.fitted, plain.fitted, spread, weights, self.additive),
             corrections,
             seen_codes(features, self.ids),
             features,
@@ -214,14 +220,18 @@ class _Trained:
     def together(
         self, tables: list[np.ndarray], epochs: int, keys: Iterator[Array]
     ) -> list[FittedMean]:
-        """The networks of these rows: as many at a time as there are cores.
+        """The networks of these rows: as many at a time as there are cores, the longest first.
 
         One step of one network does not keep several cores busy.
         """
         network = replace(self.network, epochs=epochs)
+        own = [next(keys) for _ in tables]
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
-            fits = [pool.submit(self._fit, network, rows, next(keys), 0.0) for rows in tables]
-            return [fit.result() for fit in fits]
+            fits = {
+                k: pool.submit(self._fit, network, tables[k], own[k], 0.0)
+                for k in sorted(range(len(tables)), key=lambda k: -len(tables[k]))
+            }
+            return [fits[k].result() for k in range(len(tables))]
 
     def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
@@ -232,29 +242,42 @@ class _Trained:
 
 
 class _Trees:
-    """Trees of the mean on rows of one table, with settings that predict its last rows best."""
+    """Trees of the mean, with settings that predict the last rows of the table best.
+
+    Attributes:
+      booster: these settings.
+      fitted: the trees of all rows.
+      out_of_fold: f64[N] predictions by trees that did not see the row; NaN for rows of no fold.
+    """
 
     def __init__(
-        self, booster: Booster, table: Features, y: np.ndarray, order: np.ndarray, seed: int
+        self,
+        booster: Booster,
+        table: Features,
+        y: np.ndarray,
+        order: np.ndarray,
+        seed: int,
+        folds: list[Fold],
+        threads: int = 0,
     ):
-        self.table, self.y, self.seed = table, y, seed
+        def grown(rows: np.ndarray) -> FittedBooster:
+            return limited(self.booster, threads).fit(table.take(rows), y[rows], seed=seed)
+
         cut = len(order) - _last(order)
         early, late = order[:cut], order[cut:]
         validation = (table.take(late), y[late])
         self.booster, _ = settled(
-            booster, table.take(early), y[early], validation=validation, seed=seed
+            booster,
+            table.take(early),
+            y[early],
+            validation=validation,
+            seed=seed,
+            threads=threads,
         )
-
-    def on(self, rows: np.ndarray) -> FittedBooster:
-        """The trees of these rows."""
-        return self.booster.fit(self.table.take(rows), self.y[rows], seed=self.seed)
-
-    def out_of_fold(self, folds: list[Fold]) -> np.ndarray:
-        """f64[N] predictions by trees that did not see the row; NaN for rows of no fold."""
-        means = np.full(len(self.y), np.nan)
+        self.out_of_fold = np.full(len(y), np.nan)
         for fold in folds:
-            means[fold.test] = self.on(fold.train).predict(self.table.take(fold.test))
-        return means
+            self.out_of_fold[fold.test] = grown(fold.train).predict(table.take(fold.test))
+        self.fitted = grown(order)
 
 
 def _folds(n_folds: int, n: int, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:

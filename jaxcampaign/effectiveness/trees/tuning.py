@@ -117,10 +117,12 @@ def settled(
     validation: tuple[Features, np.ndarray],
     weight: np.ndarray | None = None,
     seed: int = 0,
+    threads: int = 0,
 ) -> tuple[Booster, FittedBooster]:
     """The booster with the settings and the rounds that predict validation rows best.
 
-    The arguments are those of `Booster.fit`; a booster without candidates keeps its settings.
+    The arguments are those of `Booster.fit` and `limited`; a booster without candidates keeps its
+    settings.
 
     Returns:
       The booster, and the trees that it grew on these rows.
@@ -129,11 +131,20 @@ def settled(
     held, truth = validation
     tried = []
     for candidate in candidates:
-        grown = candidate.fit(features, y, validation=validation, weight=weight, seed=seed)
+        grown = limited(candidate, threads).fit(
+            features, y, validation=validation, weight=weight, seed=seed
+        )
         cost = _cost(candidate.objective, truth, grown.predict(held))
         tried.append((cost, replace(candidate, rounds=max(grown.rounds, 1)), grown))
     _, booster, grown = min(tried, key=lambda found: found[0])
     return booster, grown
+
+
+def limited(booster: Booster, threads: int) -> Booster:
+    """The booster on so many threads, if it would take all; 0 leaves it as it is."""
+    if threads and getattr(booster, "threads", None) == 0:
+        return replace(booster, threads=threads)
+    return booster
 
 
 def _cost(objective: Objective, y: np.ndarray, mean: np.ndarray) -> float:
