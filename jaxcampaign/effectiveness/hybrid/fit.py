@@ -83,8 +83,9 @@ class Hybrid:
     features and its outputs, others on the features alone, which guards against outputs that
     mislead. What the three say out of fold decides the weights of their blend and, under a log
     link, the level of its total; the residuals of the blend teach further trees the deviation,
-    and, with deviations out of fold, calibrate it. In time, weights and calibration rest on the
-    last third of the rows. Then all is fitted once more on all rows.
+    and, with deviations out of fold, calibrate it. In time, the weights rest on the last third of
+    the rows, the calibration on all that were predicted: what comes next is seldom as quiet or as
+    wild as the last third. Then all is fitted once more on all rows.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
@@ -161,9 +162,8 @@ class Hybrid:
             weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
         mean = weights @ means
         spread, std = self._spread(beside, y - mean, known, seed)
-        corrections = Calibration.fit(
-            y[recent], mean[recent], std[recent], self._cold(features, folds)[recent]
-        )
+        cold = self._cold(features, folds)
+        corrections = Calibration.fit(y[known], mean[known], std[known], cold[known])
         return FittedHybrid.centred(
             Stack(final, trees.on(order), plain.on(order), spread, weights, self.additive),
             corrections,
