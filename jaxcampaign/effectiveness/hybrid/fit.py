@@ -84,8 +84,8 @@ class Hybrid:
     mislead. What the three say out of fold decides the weights of their blend and, under a log
     link, the level of its total; the residuals of the blend teach further trees the deviation,
     and, with deviations out of fold, calibrate it. In time, the weights rest on the last third of
-    the rows, the calibration on all that were predicted: what comes next is seldom as quiet or as
-    wild as the last third. Then all is fitted once more on all rows.
+    the rows, the calibration on the last half, as what comes next may be quieter or wilder than
+    the last days. Then all is fitted once more on all rows.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
@@ -155,6 +155,7 @@ class Hybrid:
         means = np.stack([outputs[0], trees.out_of_fold(folds), plain.out_of_fold(folds)])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
+        later = known if time is None else known[-max(len(y) // 2, 1) :]
         # In time, what was best or too low is seldom quite so later: half the way there.
         prior_rows, trust = (_PRIOR_ROWS, 1.0) if time is None else (len(recent), 0.5)
         weights = convex_weights(y[recent], means[:, recent], prior_rows)
@@ -163,7 +164,7 @@ class Hybrid:
         mean = weights @ means
         spread, std = self._spread(beside, y - mean, known, seed)
         cold = self._cold(features, folds)
-        corrections = Calibration.fit(y[known], mean[known], std[known], cold[known])
+        corrections = Calibration.fit(y[later], mean[later], std[later], cold[later])
         return FittedHybrid.centred(
             Stack(final, trees.on(order), plain.on(order), spread, weights, self.additive),
             corrections,
