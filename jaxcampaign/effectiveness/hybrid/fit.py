@@ -83,8 +83,9 @@ class Hybrid:
     features and its outputs, others on the features alone, which guards against outputs that
     mislead. What the three say out of fold decides the weights of their blend and, under a log
     link, the level of its total; the residuals of the blend teach further trees the deviation,
-    and, with deviations out of fold, calibrate it. In time, weights and calibration rest on the
-    last third of the rows. Then all is fitted once more on all rows.
+    and, with deviations out of fold, calibrate it. In time, the weights rest on the last third of
+    the rows, the calibration on the last half, as what comes next may be quieter or wilder than
+    the last days. Then all is fitted once more on all rows.
 
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
@@ -160,6 +161,7 @@ class Hybrid:
         means = np.stack([outputs[0], trees.out_of_fold, plain.out_of_fold])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
+        later = known if time is None else known[-max(len(y) // 2, 1) :]
         # In time, what was best or too low is seldom quite so later: half the way there.
         prior_rows, trust = (_PRIOR_ROWS, 1.0) if time is None else (len(recent), 0.5)
         weights = convex_weights(y[recent], means[:, recent], prior_rows)
@@ -167,9 +169,8 @@ class Hybrid:
             weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
         mean = weights @ means
         spread, std = self._spread(both, y - mean, known, seed)
-        corrections = Calibration.fit(
-            y[recent], mean[recent], std[recent], self._cold(features, folds)[recent]
-        )
+        cold = self._cold(features, folds)
+        corrections = Calibration.fit(y[later], mean[later], std[later], cold[later])
         return FittedHybrid.centred(
             Stack(final, trees.fitted, plain.fitted, spread, weights, self.additive),
             corrections,

@@ -58,9 +58,9 @@ class TowerNetwork:
     embedding: int = 16  # widest embedding of a categorical column
     dropout: float = 0.05  # more blurs the deviations where there is little noise
     id_dropout: float = 0.1  # chance that training hides an id; a fifth of it for few categories
-    epochs: int | None = None  # at most; by default 60, fewer beyond 17,000 rows, but 8
+    epochs: int | None = None  # at most; by default 60, fewer beyond 50,000 rows, but 8
     patience: int = 12  # epochs without a better score before it stops; at most a third of all
-    batch: int | None = None  # rows of a minibatch; by default 1/32 of all, within 32..512
+    batch: int | None = None  # rows of a minibatch; by default 1/32 of all, within 32..256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     max_gradient: float = 1.0  # norm at which gradients are clipped

@@ -129,16 +129,16 @@ def train(
 
 
 def batch_size(n_rows: int) -> int:
-    """A power of two: about 1/32 of the rows, at least 32 and at most 512.
+    """A power of two: about 1/32 of the rows, at least 32 and at most 256.
 
-    Larger ones save no time on a CPU, and need more epochs.
+    Larger ones save little time on a CPU, and need more epochs.
     """
-    return min(max(1 << int(math.log2(max(n_rows / 24, 1))), 32), 512)
+    return min(max(1 << int(math.log2(max(n_rows / 24, 1))), 32), 256)
 
 
 def default_epochs(n_rows: int) -> int:
-    """60, and fewer beyond 17,000 rows: about a million rows are then seen; never under 8."""
-    return min(max(1_000_000 // n_rows, 8), 60)
+    """60, and fewer beyond 50,000 rows: about 3 million rows are then seen; never under 8."""
+    return min(max(3_000_000 // n_rows, 8), 60)
 
 
 def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
