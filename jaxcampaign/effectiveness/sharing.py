@@ -136,7 +136,8 @@ def _numbered(bits: np.ndarray, groups: list[list[int]]) -> list[tuple[np.ndarra
             for (number, _), own, group in zip(found, values, groups, strict=True)
         ]
 
-    wrong = np.array(in_chunks(n, _CHUNK, collides)).reshape(-1, len(groups)).any(axis=0)
+    wrong = [any(ones) for ones in zip(*in_chunks(n, _CHUNK, collides), strict=True)]
+    wrong = wrong or [False] * len(groups)  # without rows
     # One table of 10^6 rows in 10^7; then every row counts as distinct.
     same = (np.arange(n), np.arange(n))
     return [same if bad else own for bad, own in zip(wrong, found, strict=True)]

@@ -195,8 +195,10 @@ class Forest:
         size = max(_BYTES // (n_words * np.dtype(words.dtype).itemsize), 16)
 
         def fill(part: slice) -> None:
-            masks, others = np.empty((2, size, n_words), words.dtype)
-            numbers, spare = masks.view(words.packed), others.view(words.packed)
+            masks: np.ndarray = np.empty((size, n_words), words.dtype)
+            others = np.empty_like(masks)
+            numbers: np.ndarray = masks.view(words.packed)
+            spare: np.ndarray = others.view(words.packed)
             places = np.empty((size, n_lookups), np.int64)
             leaves = np.empty((size, n_lookups))
             for begin in range(part.start, part.stop, size):
@@ -207,7 +209,8 @@ class Forest:
                 for row, table in joined[1:]:
                     table.take(row[rows], axis=0, out=others[some], mode="clip")
                     np.bitwise_and(masks[some], others[some], out=masks[some])
-                words.lookups(words.numbers(masks).view(words.packed), spare)
+                words.numbers(masks)
+                words.lookups(numbers, spare)
                 np.copyto(places, numbers, casting="unsafe")
                 places += start
                 self.values.take(places, out=leaves, mode="clip")
@@ -272,9 +275,9 @@ def _splits(
     sets = [members[bounds[k] : bounds[k + 1]] for k in places]
     of_set = np.where(category, np.cumsum(category) - 1, -1)
     column = _numbers(tree, "split_feature", np.int64)
-    node, word = np.nonzero(left_leaves | right_leaves)
-    masks = [~right_leaves[node, word], ~left_leaves[node, word]]
-    return [column[node], first + word, threshold[node], left[node], *masks, of_set[node]], sets
+    at, word = np.nonzero(left_leaves | right_leaves)
+    masks = [~right_leaves[at, word], ~left_leaves[at, word]]
+    return [column[at], first + word, threshold[at], left[at], *masks, of_set[at]], sets
 
 
 def _by_column(
