@@ -21,8 +21,9 @@ from jaxcampaign.problems.campaign import (
     violations,
 )
 from jaxcampaign.relaxations.campaign.program import CoreProgram
-from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
+from jaxcampaign.relaxations.campaign.smoothed.newton import Prices, minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
+from jaxcampaign.solvers.campaign import dual_decomposition
 
 
 def _options(n_influencers: int, each: int, seed: int) -> pd.DataFrame:
@@ -228,3 +229,24 @@ def test_a_limit_that_nothing_can_keep_is_explained():
     # With the limits changed so far, there is a plan.
     decision = Decision(solution.selection, np.where(solution.selection, problem.price, 0.0))
     assert {row["row"] for row in violations(problem, decision)} == {c["row"] for c in changes}
+
+
+def test_bounds_hold_at_prices_that_later_ones_better(monkeypatch):
+    """What a small core leaves out is bounded by the prices that it was chosen at."""
+    # One item at .9 of its price; many at all of theirs, of which one fits; many that are poor.
+    price = np.repeat([0.0, 600.0, 1000.0, 500.0], [1, 30, 1, 95])
+    mean = np.repeat([1000.0, 600.0, 900.0, 5.0], [1, 30, 1, 95])
+    options = pd.DataFrame({"influencer_id": [f"i{k}" for k in range(len(price))]}).assign(
+        content_type="p", event_id="e", offset_hours=0.0, price=price, mean=mean, std=0.0
+    )
+    problem = jc.Campaign(options, budget=1000.0)
+
+    def inexact(coupling, *args, **more):
+        dear = np.array([1.001 * coupling.unit[0] / coupling.scale])
+        return Prices(dear, 0, 0.0, ())
+
+    for name, value in (("_FEWEST", 30), ("_PER_ROW", 1), ("minimise", inexact)):
+        monkeypatch.setattr(dual_decomposition, name, value)
+    solution = jc.solve(problem, jc.DualDecomposition(time_limit=20))
+    assert solution.certificate.bound >= 1900.0
+    assert solution.certificate.value == 1900.0

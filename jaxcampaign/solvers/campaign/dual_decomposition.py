@@ -146,12 +146,13 @@ class _Search:
             at = priced(problem, self.best)
             self.take(best_few(problem, at.reduced), at.share * problem.price)
         for turn in range(_TURNS):
-            core, margin, program = self.program(size)
+            core, elsewhere, program = self.program(size)
+            everything = elsewhere == -np.inf
             self.statistics["core"] = len(core)
             if not relaxed:
                 answer = program.solve(integer=False, seconds=self.clock.left)
                 if answer.infeasible:
-                    if margin == np.inf:
+                    if everything:
                         # With money that could be shared out otherwise it proves nothing.
                         self.infeasible = problem.spending.least == 1
                         return
@@ -182,15 +183,15 @@ class _Search:
                 if share < 1:
                     self.search_around(_AROUND_SHARE * whole)
             self.statistics["integer_seconds"] = time.monotonic() - began
-            if answer.infeasible and margin == np.inf:
+            if answer.infeasible and everything:
                 self.infeasible = problem.spending.least == 1
                 return
             best = self.bound
             if problem.is_linear:
-                whole = max(answer.bound, self.bound - margin, self.worth)
+                whole = max(answer.bound, elsewhere, self.worth)
                 self.claimed = whole if self.claimed is None else min(self.claimed, whole)
                 best = min(self.claimed, best)
-            if best - self.worth <= self.gap * abs(best) or self.clock.out or margin == np.inf:
+            if best - self.worth <= self.gap * abs(best) or self.clock.out or everything:
                 return
             size = int(size * _GROWTH)
 
@@ -219,18 +220,22 @@ class _Search:
         return best - self.worth <= self.gap * abs(best)
 
     def program(self, size: int) -> tuple[np.ndarray, float, CoreProgram]:
-        """The options whose choice is least settled, what turning another round costs at least."""
+        """The options whose choice is least settled, and a program over these.
+
+        The number is what a plan can be worth at most that makes another choice anywhere else, by
+        the prices that the choices were settled at: better ones found later say nothing of these.
+        """
         problem = self.problem
         at = priced(problem, self.best)
         flips = flip_costs(problem, at.reduced)
         finite = np.flatnonzero(np.isfinite(flips))
-        core, margin = finite, np.inf
+        core, elsewhere = finite, -np.inf
         # Up to a factor, more options cost HiGHS less than another turn would.
         if len(finite) > _GROWTH**2 * size:
             core = finite[np.argpartition(flips[finite], size)[:size]]
             left_out = np.ones(problem.n_items, bool)
             left_out[core] = False
-            margin = float(flips[left_out].min())
+            elsewhere = self.bound - float(flips[left_out].min())
         fixed = best_few(problem, at.reduced)
         fixed[core] = False
         weights = [self.best.weights]
@@ -238,7 +243,7 @@ class _Search:
             weights.append(problem.measure.worst(problem.effect(self.decision)))
         effect = problem.spending.response(at.share)
         values = np.array([problem.value_prices(q) * effect for q in weights])
-        return core, margin, CoreProgram(problem, values, at.share * problem.price, core, fixed)
+        return core, elsewhere, CoreProgram(problem, values, at.share * problem.price, core, fixed)
 
     def consider(self, multipliers: CampaignMultipliers) -> None:
         bound = campaign_bound(self.problem, multipliers)
