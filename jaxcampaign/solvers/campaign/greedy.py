@@ -52,7 +52,7 @@ def pack_by_density(found: Candidates, clock: Clock) -> None:
         (worth, worth),
         (density, -_used(problem, money)),
     ]
-    totals = [None]
+    totals: list[np.ndarray | None] = [None]
     if any(family.share for family in problem.families):
         every = [total_of(family, money, at_prices) for family in problem.families]
         totals = [np.array(every), None]
