@@ -41,8 +41,14 @@ def _budgeted(seed):
     return case, [share * total for share in SHARES]
 
 
-@pytest.mark.parametrize("solver", [None, jc.LPRounding(samples=1)], ids=["default", "rounding"])
-@pytest.mark.parametrize("seed", range(5))
+EXACT = jc.MixedInteger()
+ROUNDING = jc.LPRounding(samples=1)
+
+
+@pytest.mark.parametrize(
+    ("solver", "seed"),
+    [(None, 0), *((EXACT, seed) for seed in range(4)), *((ROUNDING, seed) for seed in range(4))],
+)
 def test_budgets_against_all_plans(seed, solver):
     case, budgets = _budgeted(seed)
     rho = case.problem.risk_aversion
@@ -57,14 +63,14 @@ def test_budgets_against_all_plans(seed, solver):
             continue
         assert row.spend <= budget * (1 + 1e-9)
         assert row.value <= best + 1e-9 <= row.bound + 2e-9 * abs(best)
-        if solver is None:
+        if solver is not ROUNDING:
             assert np.isclose(row.value, best)
     assert (table["value"].dropna().diff().dropna() >= -1e-9).all()
 
 
 def test_prices_prove_a_bound_at_every_budget():
     case, budgets = _budgeted(1)
-    found = jc.frontier(case.problem, budgets=budgets)
+    found = jc.frontier(case.problem, EXACT, budgets=budgets)
     frame = found.table()
     frame["price"] = frame["price of budget"]
     frame["proven"] = [solution.certificate.rechecked_bound for solution in found]
@@ -77,7 +83,7 @@ def test_prices_prove_a_bound_at_every_budget():
 
 def test_more_aversion_means_less_risk():
     case, _ = _budgeted(2)
-    found = jc.frontier(case.problem, risk_aversions=[2.0, 0.0, 0.5])
+    found = jc.frontier(case.problem, EXACT, risk_aversions=[2.0, 0.0, 0.5])
     table = found.table()
     assert list(table["risk_aversion"]) == [0.0, 0.5, 2.0]
     for row in table.itertuples():
@@ -92,15 +98,17 @@ def test_deviation_of_a_plan_by_its_definition():
     options = random_options(rng, 10)
     members = options["mean"].to_numpy() + rng.normal(0, 1, (5, 10))
     problem = jc.Campaign(_outlook(options, members), budget=60.0)
-    (row,) = jc.frontier(problem, budgets=[60.0]).table().itertuples()
-    chosen = jc.solve(problem).selection
+    (row,) = jc.frontier(problem, EXACT, budgets=[60.0]).table().itertuples()
+    chosen = jc.solve(problem, EXACT).selection
     spread = members - members.mean(axis=0)
     shared = (spread[:, chosen].sum(axis=1) ** 2).sum() / 4
     own = np.maximum(options["std"].to_numpy() ** 2 - (spread**2).sum(axis=0) / 4, 0)[chosen].sum()
     assert np.isclose(row.std, np.sqrt(shared + own))
     plain = jc.Campaign(options, budget=60.0)
-    (row,) = jc.frontier(plain, budgets=[60.0]).table().itertuples()
-    assert np.isclose(row.std, np.linalg.norm(options["std"].to_numpy()[jc.solve(plain).selection]))
+    (row,) = jc.frontier(plain, EXACT, budgets=[60.0]).table().itertuples()
+    assert np.isclose(
+        row.std, np.linalg.norm(options["std"].to_numpy()[jc.solve(plain, EXACT).selection])
+    )
 
 
 def test_a_lazy_solver_keeps_the_plan_and_the_proof_before():
@@ -115,7 +123,7 @@ def test_a_lazy_solver_keeps_the_plan_and_the_proof_before():
         def search(self, problem, *, key, clock):
             self.calls += 1
             if self.calls == 1:
-                return jc.DualDecomposition().search(problem, key=key, clock=clock)
+                return EXACT.search(problem, key=key, clock=clock)
             return jc.Finding(np.zeros(problem.n_items, bool))
 
     feasible = [b for b in budgets if _best(case, b, problem.risk_aversion) is not None]
@@ -163,15 +171,16 @@ def test_budgets_need_a_budget():
 @pytest.mark.parametrize("width_in", [WIDE_IN, NARROW_IN])
 def test_figures(width_in):
     case, budgets = _budgeted(1)
-    figure = frontier_figure(jc.frontier(case.problem, budgets=budgets), width_in=width_in)
+    figure = frontier_figure(jc.frontier(case.problem, EXACT, budgets=budgets), width_in=width_in)
     assert len(figure.axes) == 2
     assert b"no plan is worth more" in svg(figure)
-    risks = jc.frontier(case.problem, risk_aversions=[0, 1])
+    risks = jc.frontier(case.problem, EXACT, risk_aversions=[0, 1])
     assert b"labels: aversion" in svg(frontier_figure(risks, width_in=width_in))
     with pytest.raises(ValueError, match="no plan of the frontier"):
         frontier_figure(
             jc.frontier(
                 jc.Campaign(case.problem.options, budget=1.0, constraints=[jc.AtLeast(12)]),
+                EXACT,
                 budgets=[1.0],
             )
         )
