@@ -102,6 +102,7 @@ _ROOMS = {
         "Clock",
         "DualDecomposition",
         "Finding",
+        "Frontier",
         "Greedy",
         "LPRounding",
         "MixedInteger",
@@ -112,6 +113,7 @@ _ROOMS = {
         "StochasticGreedy",
         "TopK",
         "choose_solver",
+        "frontier",
         "solve",
     ],
     "plans": ["verify_plan"],
@@ -196,6 +198,7 @@ if TYPE_CHECKING:
         Clock,
         DualDecomposition,
         Finding,
+        Frontier,
         Greedy,
         LPRounding,
         MixedInteger,
@@ -206,6 +209,7 @@ if TYPE_CHECKING:
         StochasticGreedy,
         TopK,
         choose_solver,
+        frontier,
         solve,
     )
     from jaxcampaign.tables import (

@@ -1,6 +1,7 @@
 """What a person sees of a solution: tidy tables, figures, and one self-contained page."""
 
 from jaxcampaign.report.campaign import (
+    frontier_figure,
     group_figure,
     group_frame,
     price_frame,
@@ -23,6 +24,7 @@ __all__ = [
     "board_frame",
     "bound_figure",
     "demand_figure",
+    "frontier_figure",
     "group_figure",
     "group_frame",
     "hour_frame",

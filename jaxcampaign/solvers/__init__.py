@@ -6,6 +6,7 @@ from jaxcampaign.solvers.bicriteria import BicriteriaGreedy
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.campaign.dual_decomposition import DualDecomposition
+from jaxcampaign.solvers.campaign.frontier import Frontier, frontier
 from jaxcampaign.solvers.campaign.solution import CampaignSolution
 from jaxcampaign.solvers.greedy import Greedy, StochasticGreedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
@@ -22,6 +23,7 @@ __all__ = [
     "Clock",
     "DualDecomposition",
     "Finding",
+    "Frontier",
     "Greedy",
     "LPRounding",
     "MixedInteger",
@@ -32,5 +34,6 @@ __all__ = [
     "StochasticGreedy",
     "TopK",
     "choose_solver",
+    "frontier",
     "solve",
 ]

@@ -10,10 +10,12 @@ import numpy as np
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, DisjointSlots, SlotProblem, tightest
+from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations import Relaxation, prefix_bound
 from jaxcampaign.solvers.allocate import complete_allocation, prune_allocation
 from jaxcampaign.solvers.allocation import Allocation, refuse_disjoint
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.greedy import greedy_campaign
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lazy import LazyTables, lazy_tables, run_lazy_greedy
 from jaxcampaign.solvers.repair import complete, fill, reverse_delete
@@ -26,19 +28,34 @@ class Greedy:
     For demands, the gain of a slot is `sum_j min(I_j gain, what j lacks) / k_j` per cost
     (Wolsey, 1982), for disjoint sets that of the product that the slot then goes to; for a
     budget, the better of gain and gain per cost is kept (Lin and Bilmes, 2010); for a number of
-    slots alone, plain gain, with its 1 - 1/e guarantee.
+    slots alone, plain gain, with its 1 - 1/e guarantee. For campaigns, value per what an option
+    uses of scarce rows; see `greedy_campaign`.
 
     Args:
       prune: afterwards drop slots that no demand needs, the most expensive first.
-      relaxation: proves a bound; without one it is in closed form, and weak for demands.
+      relaxation: of slots, proves a bound; without one it is in closed form, and weak for demands.
     """
 
     prune: bool = True
     relaxation: Relaxation | None = None
 
-    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
-        """Select; the key is not used. The greedy pass itself is not interrupted."""
+    def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
+        """Select; the key is not used. The greedy pass itself is not interrupted.
+
+        Raises:
+          InputError: a relaxation of slots for a campaign.
+        """
         del key
+        if isinstance(problem, Campaign):
+            if self.relaxation is not None:
+                raise InputError(
+                    "relaxes problems of slots, and this is a campaign",
+                    table="Greedy",
+                    column="relaxation",
+                    value=self.relaxation,
+                    remedy="leave it out: a campaign's bound comes from prices of its rows",
+                )
+            return greedy_campaign(problem, clock=clock)
         if isinstance(problem, DisjointSlots):
             found = _allocate(problem, self.prune, clock)
         elif problem.sense == "min":

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from jaxcampaign.errors import InputError
 from jaxcampaign.problems import DisjointSlots, SlotProblem
+from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.rounding import round_campaign
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.disjoint_rounding import round_disjoint
 from jaxcampaign.solvers.greedy import Greedy, cover_greedily, pack_greedily
@@ -33,9 +36,12 @@ class LPRounding:
     best few are polished by swaps. Greedy alone is always among the candidates, so the answer is
     never worse than greedy.
 
+    Of a campaign, options are rounded in the same ways and packed into all limits, what its
+    constraints ask for first; see `round_campaign`.
+
     Args:
-      relaxation: gives points, prices and the proof of the bound.
-      thresholds: slots with x_s at least this are taken.
+      relaxation: gives points, prices and the proof of the bound. Campaigns have one of their own.
+      thresholds: slots or options with x_s at least this are taken.
       samples: random roundings.
       polish: candidates that are polished by swaps.
     """
@@ -45,11 +51,31 @@ class LPRounding:
     samples: int = 8
     polish: int = 3
 
-    def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
+    def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Relax, round, repair, polish; the key is consumed.
 
         When the clock runs out before the first LP is solved, the answer is greedy's.
+
+        Raises:
+          InputError: another relaxation than the default for a campaign.
         """
+        if isinstance(problem, Campaign):
+            if self.relaxation != LinearRelaxation():
+                raise InputError(
+                    "relaxes problems of slots, and this is a campaign",
+                    table="LPRounding",
+                    column="relaxation",
+                    value=self.relaxation,
+                    remedy="leave it out: campaigns have one of their own",
+                )
+            return round_campaign(
+                problem,
+                thresholds=self.thresholds,
+                samples=self.samples,
+                polish=self.polish,
+                key=key,
+                clock=clock,
+            )
         if isinstance(problem, DisjointSlots):
             return round_disjoint(
                 problem,

@@ -116,7 +116,7 @@ class Campaign:
         draft = Draft(table)
         every = list(constraints)
         if budget is not None:
-            every.insert(0, AtMost(positive_number(budget, "budget"), of="spend", name="budget"))
+            every.insert(0, _budget_row(budget))
         for constraint in every:
             if not isinstance(constraint, Constraint):
                 raise InputError(
@@ -272,10 +272,40 @@ class Campaign:
 
     def without_value(self) -> Campaign:
         """The same constraints with nothing to gain: what is left is whether they can be kept."""
-        twin = object.__new__(Campaign)
-        twin._set(**{name: getattr(self, name) for name in self.__dataclass_fields__})
         none = np.zeros(self.n_items)
-        twin._set(mean=none, std=none, risk_aversion=0.0)
+        return self._with(mean=none, std=none, risk_aversion=0.0)
+
+    def with_budget(self, budget: float) -> Campaign:
+        """The same campaign with another budget.
+
+        Raises:
+          InputError: the budget is below 0, or the campaign has none to change.
+        """
+        if self.budget is None:
+            raise InputError(
+                "there is no budget to change",
+                table="budget",
+                value=budget,
+                remedy="make the campaign with a budget",
+            )
+        draft = Draft(self.options)
+        _budget_row(budget).add_to(draft)
+        return self._with(budget=float(budget), families=(*draft.families, *self.families[1:]))
+
+    def with_risk_aversion(self, risk_aversion: float) -> Campaign:
+        """The same campaign with another price of risk.
+
+        Raises:
+          InputError: it is below 0, or the risk needs means of members, which are missing.
+        """
+        twin = self._with(risk_aversion=positive_number(risk_aversion, "risk_aversion"))
+        if risk_aversion:
+            _ = twin.measure
+        return twin
+
+    def _with(self, **changes: Any) -> Campaign:
+        twin = object.__new__(Campaign)
+        twin._set(**{name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
         return twin
 
     def columns(self, decision: Decision) -> np.ndarray:
@@ -304,3 +334,8 @@ class Campaign:
         names = ("mean", "std", "price", "members", "families")
         problem._set(**dict(zip(names, leaves, strict=True)))
         return problem
+
+
+def _budget_row(budget: float) -> AtMost:
+    """The limit of all money: the first family of a campaign that has one."""
+    return AtMost(positive_number(budget, "budget"), of="spend", name="budget")

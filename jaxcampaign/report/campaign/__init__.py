@@ -2,8 +2,10 @@
 
 from jaxcampaign.report.campaign.figures import group_figure, value_figure, week_figure
 from jaxcampaign.report.campaign.frames import group_frame, price_frame, week_frame
+from jaxcampaign.report.campaign.frontier import frontier_figure
 
 __all__ = [
+    "frontier_figure",
     "group_figure",
     "group_frame",
     "price_frame",
