@@ -250,3 +250,28 @@ def test_bounds_hold_at_prices_that_later_ones_better(monkeypatch):
     solution = jc.solve(problem, jc.DualDecomposition(time_limit=20))
     assert solution.certificate.bound >= 1900.0
     assert solution.certificate.value == 1900.0
+
+
+def test_without_time_for_a_core_a_plan_is_packed():
+    """Windows of days have no price, so a choice at prices breaks them."""
+    rng = np.random.default_rng(0)
+    n = 400
+    options = pd.DataFrame(
+        {
+            "influencer_id": [f"i{k}" for k in rng.integers(0, 8, n)],
+            "content_type": [f"c{k}" for k in range(n)],
+            "event_id": "e",
+            "offset_hours": 0.0,
+            "posted_at": pd.Timestamp("2026-01-01", tz="UTC")
+            + pd.to_timedelta(rng.integers(0, 60, n), unit="D"),
+            "price": 100.0,
+            "mean": rng.uniform(1, 2, n),
+            "std": 0.0,
+        }
+    )
+    rules = [jc.AtMost(1, per="influencer_id", days=7)]
+    problem = jc.Campaign(options, budget=3000.0, constraints=rules)
+    solution = jc.solve(problem, jc.DualDecomposition(time_limit=1e-3))
+    assert solution.status == "limit"
+    assert solution.certificate.feasible
+    assert 0 < solution.certificate.value <= solution.certificate.bound

@@ -26,6 +26,8 @@ from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.candidates import Candidates
+from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class _Search:
         self.prices(start)
         self.statistics["dual_seconds"] = time.monotonic() - began
         self.core()
+        if self.decision is None and not self.infeasible:
+            self.pack()
         if self.decision is None:
             return self.refuted()
         whole = self.problem.spending.least == 1
@@ -213,6 +217,13 @@ class _Search:
             if self.worth > before:
                 around.improved()
         self.statistics["neighbourhood_seconds"] = seconds - end.left
+
+    def pack(self) -> None:
+        """A plan that keeps upper limits by construction, where no core had one in time."""
+        found = Candidates(self.problem, self.best)
+        pack_by_density(found, self.clock)
+        if found.decision is not None:
+            self.decision, self.worth = found.decision, found.worth
 
     def near_enough(self) -> bool:
         """The plan is within the gap that was asked for."""
