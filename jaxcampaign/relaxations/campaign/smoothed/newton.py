@@ -27,6 +27,8 @@ from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, e
 _HOT, _COLD, _COOLING = 1.0, 2e-4, 0.25
 # Steps at one temperature at most, and at the last one.
 _STEPS, _LAST_STEPS = 6, 15
+# Times that a first price is doubled at most, and then halved towards the best one.
+_DOUBLINGS, _HALVINGS = 30, 4
 # A temperature is done when the slope, against what rows could hold, falls below it.
 _SETTLED = 1e-2
 _LAST_SETTLED = 1e-5
@@ -75,7 +77,7 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
     hot = _HOT if start is None else 30 * _COLD
     stages = int(np.ceil(np.log(hot / _COLD) / -np.log(_COOLING))) + 1
     gammas = np.geomspace(hot, _COLD, stages)
-    x = dual.split(np.zeros(coupling.n_rows) if start is None else start)
+    x = dual.bisected(hot, end) if start is None else dual.split(start)
     with progress(stages, "dual prices", "temperature") as bar:
         for gamma in gammas:
             last = gamma == gammas[-1]
@@ -126,6 +128,33 @@ class _Dual:
         activity = self.coupling.shared(total)
         slope = self.sign * (self.limit - activity[self.row])
         return worth + float(x @ (self.sign * self.limit)), slope, answers
+
+    def bisected(self, gamma: float, end: float) -> np.ndarray:
+        """Where to start: a price of the limit that is exceeded most without any.
+
+        From no prices at all Newton's steps fail: nearly every option is wanted for sure, so the
+        second derivatives there say nothing.
+        """
+        none = np.zeros(len(self.row))
+        slope = self.at(none, gamma)[1]
+        if not (slope < 0).any():
+            return none
+        binding = np.zeros(len(none))
+        binding[np.argmin(slope / self.size)] = 1.0
+        low, high = 0.0, 1.0
+        for _ in range(_DOUBLINGS):
+            # Doubled until it is too much, then halved between what was too little and that.
+            falls = self.at(high * binding, gamma)[1] @ binding < 0
+            if not falls or time.monotonic() >= end:
+                break
+            low, high = high, 2 * high
+        for _ in range(_HALVINGS):
+            if time.monotonic() >= end:
+                break
+            middle = (low + high) / 2
+            falls = self.at(middle * binding, gamma)[1] @ binding < 0
+            low, high = (middle, high) if falls else (low, middle)
+        return high * binding
 
     def settle(self, x: np.ndarray, gamma: float, steps: int, last: bool, end: float) -> np.ndarray:
         """Newton steps at one temperature."""
