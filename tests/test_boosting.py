@@ -15,6 +15,7 @@ from rows import outcomes, permuted, random_features
 from jaxcampaign.effectiveness.trees.boosting import booster_from_text
 from jaxcampaign.effectiveness.trees.extra_boosters import CatBoost, XGBoost
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
+from jaxcampaign.effectiveness.trees.tuning import limited
 from jaxcampaign.errors import InputError
 
 LIBRARY = {LightGBM: "lightgbm", XGBoost: "xgboost", CatBoost: "catboost"}
@@ -58,6 +59,18 @@ def test_the_same_seed_grows_the_same_trees(kind):
     first, again = (small(kind).fit(LEARNED, Y, seed=5).predict(ASKED) for _ in range(2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, small(kind).fit(LEARNED, Y, seed=6).predict(ASKED))
+
+
+@pytest.mark.parametrize("objective", ["squared", "tweedie"])
+def test_lightgbm_grows_the_same_trees_on_any_threads(objective):
+    rows = random_features(4000, 4)
+    y = outcomes(rows, 4) if objective == "squared" else counts(outcomes(rows, 4))
+    one = replace(small(LightGBM, objective=objective, additive=True), rounds=12)
+    expected = one.fit(rows, y, seed=5).predict(ASKED)
+    grown = limited(replace(one, threads=0), 2).fit(rows, y, seed=5)
+    assert "[num_threads: 2]" in grown.model
+    assert np.array_equal(grown.predict(ASKED), expected)
+    assert limited(one, 3) is one and limited(replace(one, threads=0), 0).threads == 0
 
 
 def test_growing_stops_when_validation_gains_no_more(kind):

@@ -84,7 +84,8 @@ def test_a_few_instants_are_enough():
 @pytest.mark.parametrize("options", [{"time": np.arange(N)}, {}], ids=["time", "cross-section"])
 def test_the_blend_is_no_worse_than_its_parents_and_calibrated(options):
     model = fit(hybrid(), **options)
-    outlook, found = model.stack.outlook(ASKED), model.predict(ASKED, parts=False)
+    outlook = model.stack.outlook(ASKED, unweighted=True)
+    found = model.predict(ASKED, parts=False)
     error = rmse(TRUTH, found.mean)
     assert error <= 1.02 * min(rmse(TRUTH, mean) for mean in outlook.means)
     assert z_rms(TRUTH, found.mean, found.std) == pytest.approx(1, abs=0.2)
@@ -103,6 +104,26 @@ def test_parts_sum_to_the_mean_exactly_and_are_centred(fitted):
         assert abs(part.mean()) < 0.1
     bare = fitted.predict(ASKED, parts=False)
     assert np.array_equal(bare.mean, found.mean) and not bare.parts
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_models_without_weight_are_not_asked(fitted, additive):
+    class Silent:
+        def __getattr__(self, name):
+            raise AssertionError("asked")
+
+    trees = replace(TREES, additive=additive).fit(LEARNED, Y[:N])
+    weights = np.array([0.4, 0.0, 0.6])
+    stack = replace(fitted.stack, plain=trees, weights=weights, additive=additive)
+    silent = replace(stack, trees=Silent())
+    reference = fitted.background if additive else None
+    whole, few = stack.outlook(ASKED, reference, unweighted=True), silent.outlook(ASKED, reference)
+    assert np.array_equal(whole.mean, few.mean) and whole.base == few.base
+    assert np.array_equal(few.mean, weights @ whole.means) and not few.means[1].any()
+    assert (few.parts is not None) == additive
+    if additive:
+        assert np.array_equal(whole.parts, few.parts)
+    assert np.array_equal(silent.mean(ASKED), stack.mean(ASKED))
 
 
 def test_shapley_parts_are_the_textbook_average_over_orders():

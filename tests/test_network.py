@@ -290,9 +290,14 @@ def test_distinct_rows_of_a_source_are_enough(fitted, fitted_counts, features):
     few = features.take(rng.integers(0, 40, 5000))
     numeric = np.where(np.arange(4) < 2, whole.numeric, few.numeric)  # I from 600 rows, rest 40
     whole = replace(whole, numeric=numeric)
-    for model in (fitted, fitted_counts):
-        told = model.predict(whole)
-        parts = [model.predict(whole.take(slice(k, k + 2500))) for k in (0, 2500)]
+    # Two groups of columns in I, each with few values: their products are added.
+    grid = features.take(np.arange(5000) // 60)
+    grid.numeric[:, 0] = features.numeric[np.arange(5000) % 60, 0]
+    own = [group for group in grid.shared if grid.source_of(group.columns[0]) == "I"]
+    assert sorted(len(group.first) for group in own) == [60, 84]
+    for model, asked in itertools.product((fitted, fitted_counts), (whole, grid)):
+        told = model.predict(asked)
+        parts = [model.predict(asked.take(slice(k, k + 2500))) for k in (0, 2500)]
         for name in ("mean", "std", "members"):
             expected = np.concatenate([getattr(part, name) for part in parts], axis=-1)
             np.testing.assert_allclose(getattr(told, name), expected, rtol=2e-5, atol=2e-5)
