@@ -197,6 +197,18 @@ def test_an_option_that_stands_twice_is_refused(tmp_path, capsys):
     assert "duplicate key" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("solver", ["lp-rounding", "greedy"])
+def test_quick_solvers_are_proven_too(tmp_path, capsys, solver):
+    lay_out(tmp_path)
+    flags = ("--solver", solver, "--budget", 40, "--json")
+    assert run_campaign(tmp_path, tmp_path / "plan", *flags) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["feasible"]
+    assert record["cost"] <= 40
+    assert record["value"] <= record["rechecked_bound"] <= 1.2 * record["value"]
+    assert main(["verify", str(tmp_path / "plan")]) == 0
+
+
 @pytest.mark.parametrize("solver", ["auto", "dual-decomposition", "mixed-integer"])
 def test_every_solver_finds_the_same_value(tmp_path, capsys, solver):
     lay_out(tmp_path)

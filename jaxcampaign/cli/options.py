@@ -23,7 +23,9 @@ SolverName = Literal[
     "mixed-integer",
     "brute-force",
 ]
-CampaignSolverName = Literal["auto", "dual-decomposition", "mixed-integer"]
+CampaignSolverName = Literal[
+    "auto", "dual-decomposition", "mixed-integer", "lp-rounding", "greedy"
+]
 Device = Literal["auto", "cpu", "gpu"]
 
 
