@@ -45,3 +45,43 @@ def test_only_groups_that_options_have_need_to_be_covered():
     assert solution.status == "optimal"
     names = solution.problem.families[0].names
     assert len(names) == 2
+
+
+def _posts(n_influencers: int, each: int, seed: int = 0, span: int = 40) -> pd.DataFrame:
+    """Posts at whole days."""
+    rng = np.random.default_rng(seed)
+    n = n_influencers * each
+    days = pd.to_timedelta(rng.integers(0, span, n), "D")
+    return _options(
+        n,
+        influencer_id=np.repeat([f"i{k:05d}" for k in range(n_influencers)], each),
+        offset_hours=np.arange(float(n)),
+        posted_at=pd.Timestamp("2026-01-01", tz="UTC") + days,
+    )
+
+
+@pytest.mark.parametrize(("days", "k"), [(7, 1), (1, 1), (3, 2), (36_500, 1), (1e9, 1)])
+def test_windows_hold_posts_of_one_influencer_only(days, k):
+    table = _posts(60, 5)
+    problem = jc.Campaign(table, constraints=[jc.AtMost(k, per="influencer_id", days=days)])
+    day = (table["posted_at"] - table["posted_at"].min()).dt.days.to_numpy()
+    who = table["influencer_id"].to_numpy()
+    wanted = {
+        frozenset(np.flatnonzero((who == who[i]) & (day >= day[i]) & (day < day[i] + days)))
+        for i in range(len(table))
+    }
+    wanted = {window for window in wanted if len(window) > k}
+    wanted = {window for window in wanted if not any(window < other for other in wanted)}
+    rows = problem.rows.matrix
+    parts = np.split(rows.indices, rows.indptr[1:-1])
+    assert {frozenset(part.tolist()) for part in parts} == wanted
+    assert len(rows.indptr) - 1 == len(wanted)
+
+
+def test_once_ever_for_thousands_is_a_window_for_each():
+    problem = jc.Campaign(
+        _posts(4000, 2), constraints=[jc.AtMost(1, per="influencer_id", days=36_500)]
+    )
+    assert np.array_equal(problem.rows.matrix.sum(axis=1), np.full(4000, 2.0))
+    pairs = problem.rows.matrix.indices.reshape(-1, 2)
+    assert np.array_equal(np.sort(pairs // 2, axis=1)[:, 0], pairs.max(axis=1) // 2)

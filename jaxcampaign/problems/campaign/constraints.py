@@ -393,13 +393,15 @@ def _add_windows(draft: Draft, groups: Groups, limits: np.ndarray, limit: AtMost
     time = column(draft.options, "posted_at").to_numpy("datetime64[us]").astype(np.int64)
     options = np.flatnonzero((groups.code >= 0) & np.isfinite(limits[groups.code]))
     order = options[np.lexsort((time[options], groups.code[options]))]
-    # Moments of one group after those of the one before, so that one search finds all ends.
-    since = time[order] - time[order].min(initial=0)
-    width = round(days * _MICROSECONDS)
-    step = since.max(initial=0) + width + 1
-    moment = since + groups.code[order].astype(np.int64) * step
-    begin = np.flatnonzero(np.diff(moment, prepend=-1) > 0)
-    end = np.searchsorted(moment, moment[begin] + width, side="left")
+    # Ranks of times, those of one group after those of the one before: one search finds all ends,
+    # and numbers are at most the square of the number of options.
+    moments, rank = np.unique(time[order], return_inverse=True)
+    width = min(round(days * _MICROSECONDS), int(np.ptp(moments)) + 1 if len(moments) else 0)
+    rank_of_end = np.searchsorted(moments, moments + width, side="left")
+    before = groups.code[order].astype(np.int64) * (len(moments) + 1)
+    place = before + rank
+    begin = np.flatnonzero(np.diff(place, prepend=-1) > 0)
+    end = np.searchsorted(place, before[begin] + rank_of_end[rank[begin]], side="left")
     # A window inside the one before says nothing new, nor does one with too few posts.
     new = np.diff(end, prepend=-1) > 0
     begin, end = begin[new], end[new]
