@@ -12,6 +12,11 @@ import numpy as np
 from scipy import sparse
 
 
+def literal(text: str) -> str:
+    """A text that stands for itself in a template of `Texts`."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 @dataclass(frozen=True, eq=False)
 class Texts(Sequence[str]):
     """Many texts of few kinds, each made when it is read: a million rows need no million strings.

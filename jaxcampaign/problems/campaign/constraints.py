@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,7 @@ from jaxcampaign.problems.campaign.families import Acts, Family
 from jaxcampaign.problems.campaign.grouping import Groups, column, grouped, is_numeric, matching
 from jaxcampaign.problems.campaign.grouping import numbers as numeric_column
 from jaxcampaign.problems.inputs import positive_number
+from jaxcampaign.problems.rows import literal
 from jaxcampaign.tables.coercion import closest
 
 Limit: TypeAlias = float | Mapping[Any, float]
@@ -30,6 +32,8 @@ Per: TypeAlias = str | Sequence[str] | None
 Where: TypeAlias = Mapping[str, Any] | None
 
 _MICROSECONDS = 86_400_000_000  # per day
+# Characters of conditions that a reason shows.
+_SHOWN = 100
 
 
 @runtime_checkable
@@ -72,9 +76,7 @@ class AtMost:
         if self.days is not None:
             _add_windows(draft, groups, limits, self)
         else:
-            _add(
-                draft, groups, np.full(len(groups), -np.inf), limits, self.of, "at most", self.name
-            )
+            _add(draft, groups, np.full(len(groups), -np.inf), limits, "at most", self)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class AtLeast:
     """At least so much for each group of options; the arguments are those of `AtMost`.
 
     Groups are those that the options have: a genre without any option is nothing that could be
-    covered, and is an error where the limits name it.
+    covered, and is an error where the limits name it. Where no option at all meets the conditions,
+    there is nothing that could meet the limit, and the problem is infeasible.
     """
 
     k: Limit
@@ -94,8 +97,10 @@ class AtLeast:
     def add_to(self, draft: Draft) -> None:
         """Add the rows."""
         groups = _groups(draft, self.per, self.where)
+        if not len(groups) and not isinstance(self.k, Mapping):
+            groups = _groups(draft, None, self.where)  # the one group, of nothing
         limits = _limits(self.k, groups, "AtLeast", -np.inf, whole=_counts(draft, self.of))
-        _add(draft, groups, limits, np.full(len(groups), np.inf), self.of, "at least", self.name)
+        _add(draft, groups, limits, np.full(len(groups), np.inf), "at least", self)
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,6 @@ class MaxShare:
                 column=self.of,
                 remedy="choose another column",
             )
-        template = f"max_share {share:g} of {self.of}" + " {0}"
-        reason = f"{{0}} may have at most {share:.4g} of all {self.of}"
         draft.add_family(
             Family(
                 groups.code,
@@ -144,8 +147,12 @@ class MaxShare:
                 coefficient,
                 share,
             ),
-            self.name or template,
-            reason,
+            *_texts(
+                f"max_share {share:g} of {literal(self.of)}",
+                groups,
+                self,
+                f"{{0}} may have at most {share:.4g} of all {literal(self.of)}",
+            ),
             groups.labels,
         )
 
@@ -299,25 +306,45 @@ def _limits(k: Limit, groups: Groups, kind: str, open_end: float, *, whole: bool
     return limits
 
 
+def _texts(
+    words: str, groups: Groups, asked: AtMost | AtLeast | MaxShare, reason: str | None = None
+) -> tuple[str, str]:
+    """Templates of the name and the reason of rows, whose first field is the group's label.
+
+    Each row's name says its group, whoever names the constraint.
+    """
+    alone = not groups.keys.columns.size
+    of_group = "" if alone else " {0}"
+    if reason is None:
+        reason = words if alone else f"{words} for {{0}}"
+    name = words if asked.name is None else literal(asked.name)
+    return name + of_group, reason + _conditions(asked.where)
+
+
+def _conditions(where: Where) -> str:
+    """Conditions in the words of a template, shortened."""
+    if not where:
+        return ""
+    every = ", ".join(f"{name}: {condition!r}" for name, condition in where.items())
+    return literal(f", where {shorten(every, _SHOWN, placeholder=' ...')}")
+
+
 def _add(
     draft: Draft,
     groups: Groups,
     lower: np.ndarray,
     upper: np.ndarray,
-    of: str,
     words: str,
-    name: str | None,
+    asked: AtMost | AtLeast,
 ) -> None:
     """Rows on posts, money, a sum, or the number of different values."""
+    of = asked.of
     limit = np.where(np.isfinite(upper), upper, lower)
-    template = name or f"{words} {{1:g}} {of} {{0}}"
-    reason = (
-        f"{words} {{1:g}} {of} for {{0}}" if groups.keys.columns.size else f"{words} {{1:g}} {of}"
-    )
     if of in ("posts", "spend") or is_numeric(draft.options, of):
         acts, coefficient = _measure(draft, of, words)
         family = Family(groups.code, lower, upper, acts, coefficient)
-        draft.add_family(family, template, reason, groups.labels, limit)
+        texts = _texts(f"{words} {{1:g}} {literal(of)}", groups, asked)
+        draft.add_family(family, *texts, groups.labels, limit)
         return
     inside = groups.code >= 0
     names = [*groups.keys.columns, of]
@@ -332,8 +359,7 @@ def _add(
         np.ones(len(flag)),
         lower,
         upper,
-        name or f"{words} {{1:g}} different {of} {{0}}",
-        f"{words} {{1:g}} different {of} for {{0}}",
+        *_texts(f"{words} {{1:g}} different {literal(of)}", groups, asked),
         (groups.labels, limit),
     )
     if np.isfinite(upper).any():
@@ -347,7 +373,7 @@ def _add(
             np.full(len(options), -np.inf),
             np.zeros(len(options)),
             "counted option {0}",
-            f"a chosen option's {of} counts",
+            f"a chosen option's {literal(of)} counts",
             (options,),
             definition=True,
         )
@@ -367,13 +393,15 @@ def _add_windows(draft: Draft, groups: Groups, limits: np.ndarray, limit: AtMost
     time = column(draft.options, "posted_at").to_numpy("datetime64[us]").astype(np.int64)
     options = np.flatnonzero((groups.code >= 0) & np.isfinite(limits[groups.code]))
     order = options[np.lexsort((time[options], groups.code[options]))]
-    # Moments of one group after those of the one before, so that one search finds all ends.
-    since = time[order] - time[order].min(initial=0)
-    width = round(days * _MICROSECONDS)
-    step = since.max(initial=0) + width + 1
-    moment = since + groups.code[order].astype(np.int64) * step
-    begin = np.flatnonzero(np.diff(moment, prepend=-1) > 0)
-    end = np.searchsorted(moment, moment[begin] + width, side="left")
+    # Ranks of times, those of one group after those of the one before: one search finds all ends,
+    # and numbers are at most the square of the number of options.
+    moments, rank = np.unique(time[order], return_inverse=True)
+    width = min(round(days * _MICROSECONDS), int(np.ptp(moments)) + 1 if len(moments) else 0)
+    rank_of_end = np.searchsorted(moments, moments + width, side="left")
+    before = groups.code[order].astype(np.int64) * (len(moments) + 1)
+    place = before + rank
+    begin = np.flatnonzero(np.diff(place, prepend=-1) > 0)
+    end = np.searchsorted(place, before[begin] + rank_of_end[rank[begin]], side="left")
     # A window inside the one before says nothing new, nor does one with too few posts.
     new = np.diff(end, prepend=-1) > 0
     begin, end = begin[new], end[new]
@@ -385,6 +413,7 @@ def _add_windows(draft: Draft, groups: Groups, limits: np.ndarray, limit: AtMost
     start = np.concatenate([[0], np.cumsum(length)])
     member = order[np.arange(start[-1]) - start[row] + begin[row]]
     labels = groups.labels[groups.code[order[begin]]]
+    name, reason = _texts(f"at most {{2:g}} posts in {days:g} days", groups, limit)
     when = pd.Series(time[order[begin]].astype("datetime64[us]")).astype("str").to_numpy(object)
     draft.add_rows(
         row,
@@ -392,7 +421,7 @@ def _add_windows(draft: Draft, groups: Groups, limits: np.ndarray, limit: AtMost
         np.ones(len(member)),
         np.full(len(begin), -np.inf),
         most,
-        limit.name or f"at most {{2:g}} posts in {days:g} days {{0}} from {{1}}",
-        f"at most {{2:g}} posts in {days:g} days for {{0}}, from {{1}}",
+        name + " from {1}",
+        reason + ", from {1}",
         (labels, when, most),
     )

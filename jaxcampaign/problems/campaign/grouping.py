@@ -84,7 +84,10 @@ def matching(options: pd.DataFrame, where: Mapping[str, Any] | None) -> np.ndarr
 
 
 def grouped(options: pd.DataFrame, per: str | Sequence[str] | None, inside: np.ndarray) -> Groups:
-    """The options that take part, by the values of some columns; without columns one group.
+    """The options that take part, by the values of some columns.
+
+    Without columns there is one group, even of no option at all; otherwise there are those groups
+    that an option is in.
 
     Args:
       options: N options.
@@ -97,7 +100,7 @@ def grouped(options: pd.DataFrame, per: str | Sequence[str] | None, inside: np.n
     names = [per] if isinstance(per, str) else list(per or ())
     if not names:
         code = np.where(inside, 0, -1).astype(np.int32)
-        return Groups(code, pd.DataFrame(index=range(int(inside.any()))))
+        return Groups(code, pd.DataFrame(index=range(1)))
     combined = np.zeros(len(options), np.int64)
     values = []
     for name in names:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.tables import validate
+from jaxcampaign.tables.coercion import TEXT
 
 if TYPE_CHECKING:
     from jaxcampaign.effectiveness import Effectiveness
 
-_KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
-_SHOWN = 20
+_IDS = ("influencer_id", "content_type", "event_id")
 
 
 def option_table(
@@ -25,65 +26,33 @@ def option_table(
       options: a model's outlook, or a table with the key columns, price, mean and std.
 
     Returns:
-      Table of N rows; float64[N], float64[N]; float[K, N].
+      Canonical table of N rows, whose ids are text and whose times are UTC; float64[N],
+      float64[N]; float[K, N].
 
     Raises:
-      InputError: there are no options, a column is missing, a number is missing, not finite or
-        below 0 (mean may be), or an option stands twice.
+      InputError: there are no options, or what `validate` refuses in a table of effectiveness.
     """
     if isinstance(options, pd.DataFrame):
-        table = options
-        for name in (*_KEY, "price", "mean", "std"):
-            if name not in table:
-                raise InputError(
-                    "column is missing", table="options", column=name,
-                    remedy="options need " + ", ".join((*_KEY, "price", "mean", "std")),
-                )  # fmt: skip
-        mean, std = _numbers(table, "mean", -np.inf), _numbers(table, "std", 0.0)
-        members = np.zeros((0, len(table)), np.float32)
+        table, members = options, np.zeros((0, len(options)), np.float32)
     else:
-        table = options.options
-        mean, std, members = options.mean, options.std, options.members
-        values = pd.DataFrame({"mean": mean, "std": std}, copy=False)
-        mean, std = _numbers(values, "mean", -np.inf), _numbers(values, "std", 0.0)
+        table, members = options.options, options.members
+        table = table.assign(mean=options.mean, std=options.std)
     if not len(table):
         raise InputError(
             "there are no options to choose from",
             table="options",
             remedy="ask for more events, influencers, content types or times",
         )
-    _numbers(table, "price", 0.0)
-    _check_distinct(table)
-    return table.reset_index(drop=True), mean, std, members
+    clean = validate("effectiveness", table)
+    for name in table:
+        if name in _IDS and _is_coded_text(table[name].dtype):
+            clean[name] = table[name].array  # groups are found faster by the numbers of categories
+        elif clean[name].dtype == object and pd.api.types.infer_dtype(clean[name]) == "string":
+            clean[name] = clean[name].astype(TEXT)
+    return clean, clean["mean"].to_numpy(), clean["std"].to_numpy(), members
 
 
-def _numbers(table: pd.DataFrame, name: str, least: float) -> np.ndarray:
-    try:
-        values = table[name].to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as fault:
-        raise InputError(str(fault), table="options", column=name, remedy="pass numbers") from fault
-    bad = np.flatnonzero(~np.isfinite(values) | (values < least))
-    if len(bad):
-        limit = "" if np.isinf(least) else f" of at least {least:g}"
-        raise InputError(
-            f"must be a finite number{limit}",
-            table="options",
-            column=name,
-            rows=bad[:_SHOWN].tolist(),
-            value=float(values[bad[0]]),
-            remedy="correct or drop the options",
-        )
-    return values
-
-
-def _check_distinct(table: pd.DataFrame) -> None:
-    repeated = np.flatnonzero(table.duplicated(list(_KEY)))
-    if len(repeated):
-        raise InputError(
-            "an option stands more than once",
-            table="options",
-            column=", ".join(_KEY),
-            rows=repeated[:_SHOWN].tolist(),
-            value=tuple(table[name].iloc[repeated[0]] for name in _KEY),
-            remedy="keep one of each",
-        )
+def _is_coded_text(dtype: object) -> bool:
+    return isinstance(dtype, pd.CategoricalDtype) and isinstance(
+        dtype.categories.dtype, pd.StringDtype
+    )
