@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 import jaxcampaign as jc
+from jaxcampaign.effectiveness.posts.attributes import undated_columns
 
 QUICK = jc.Hybrid(
     jc.TowerNetwork(members=2, width=16, depth=1, n_bins=4, embedding=4, epochs=4),
@@ -90,12 +92,66 @@ def test_a_saved_model_predicts_the_same_bits(campaign, fitted, options, tmp_pat
         jc.FittedModel.load(tmp_path / "model", campaign.database())
 
 
+def test_a_loaded_model_is_reviewed_with_its_own_settings(campaign, fitted, tmp_path):
+    data = campaign.database()
+    fitted.save(tmp_path / "own")
+    assert jc.FittedModel.load(tmp_path / "own", data).model == fitted.model
+    default = replace(fitted, model=replace(fitted.model, hybrid=None))
+    default.save(tmp_path / "default")
+    loaded = jc.FittedModel.load(tmp_path / "default", data)
+    assert loaded.model.hybrid is None and loaded.settings_kept
+
+    class OwnTrees(jc.LightGBM):
+        """A booster from elsewhere."""
+
+    other = replace(QUICK, booster=OwnTrees())
+    replace(fitted, model=replace(fitted.model, hybrid=other)).save(tmp_path / "other")
+    loaded = jc.FittedModel.load(tmp_path / "other", data)
+    with pytest.raises(jc.InputError, match="does not tell the settings"):
+        loaded.review(show=False)
+    loaded.save(tmp_path / "again")
+    assert not jc.FittedModel.load(tmp_path / "again", data).settings_kept
+
+
+class _ToldError(Exception):
+    """What a hybrid was told."""
+
+
+class _Curious:
+    """Settings that only want to know what they are to learn from."""
+
+    def fit(self, features, y, **told):
+        raise _ToldError(told)
+
+
+def test_the_hybrid_is_told_when_outcomes_became_known(campaign):
+    model = jc.EffectivenessModel("engagement", hybrid=_Curious())
+    with pytest.raises(_ToldError) as caught:
+        model.fit(campaign.database(), show=False)
+    (told,) = caught.value.args
+    history = campaign.tables["history"].sort_values("planned_at")
+    delay = (history["outcome_known_at"] - history["planned_at"]).sort_values()
+    assert list((told["known_at"] - told["time"]).sort_values()) == list(delay)
+    assert told["time"].is_monotonic_increasing
+
+
+def test_columns_that_nothing_dates_are_named():
+    tables = jc.synth_campaign(n_influencers=10, n_events=5, n_history=120).tables
+    everything = undated_columns(jc.open_database(tables))
+    assert {"influencers.followers", "events.scale", "overlaps.weight"} <= set(everything)
+    early = tables["history"]["planned_at"].min() - pd.Timedelta("1D")
+    dated = {name: tables[name].assign(as_of=early) for name in ("influencers", "overlaps")}
+    assert undated_columns(jc.open_database(tables | dated)) == ("events.scale",)
+
+
 def test_a_review_holds_out_the_last_posts(fitted):
     review = fitted.review(share=0.25, show=False)
     assert 200 <= review.scores["all"]["n"] <= 400
     assert 0.7 < review.scores["all"]["coverage_90"] <= 1
     assert review.scores["all"]["r2"] > 0.2
     assert "engagement on held-out rows" in str(review)
+    remark = "columns without as_of, taken as they are today: influencers.followers, "
+    assert remark in str(review) and remark in review._repr_html_()
 
 
 def test_the_network_is_differentiable_in_the_numbers(fitted, options):

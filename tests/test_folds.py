@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxcampaign.effectiveness.hybrid.folds import forward_folds, random_folds
+from jaxcampaign.effectiveness.hybrid.folds import forward_folds, last_rows, random_folds
 from jaxcampaign.errors import InputError
 
 
@@ -27,6 +27,39 @@ def test_a_gap_keeps_rows_away_whose_outcome_is_not_known_yet():
     time = pd.Series(pd.date_range("2026-01-01", periods=120, freq="D", tz="UTC"))
     for fold in forward_folds(time, 3, gap=pd.Timedelta("7D")):
         assert time[fold.test].min() - time[fold.train].max() > pd.Timedelta("7D")
+
+
+@pytest.mark.parametrize("gap", [None, 3.0])
+def test_folds_learn_only_from_outcomes_that_were_known_before_they_begin(gap):
+    rng = np.random.default_rng(2)
+    time = rng.uniform(0, 100, 400)
+    known = time + rng.exponential(8.0, 400)
+    without = forward_folds(time, 4, gap=gap)
+    for fold, other in zip(forward_folds(time, 4, gap=gap, known_at=known), without, strict=True):
+        assert np.array_equal(fold.test, other.test)
+        begin = time[fold.test].min() - (gap or 0.0)
+        assert np.array_equal(fold.train, np.flatnonzero((time < begin) & (known < begin)))
+        assert 0 < len(fold.train) < len(other.train)
+
+
+def test_times_of_outcomes_may_be_instants():
+    time = pd.Series(pd.date_range("2026-01-01", periods=60, freq="D", tz="UTC"))
+    (fold,) = forward_folds(time, 1, known_at=time + pd.Timedelta("9.5D"))
+    assert fold.train.tolist() == list(range(21)) and fold.test.tolist() == list(range(30, 60))
+
+
+def test_settings_are_tried_on_rows_known_before_the_last_ones():
+    rng = np.random.default_rng(3)
+    order = rng.permutation(200)
+    time = np.empty(200)
+    time[order] = np.arange(200)
+    assert all(map(np.array_equal, last_rows(order, 30), (order[:170], order[170:])))
+    known = time + rng.exponential(20.0, 200)
+    early, late = last_rows(order, 30, time, known)
+    assert np.array_equal(late, order[170:])
+    assert np.array_equal(early, [row for row in order[:170] if known[row] < 170])
+    with pytest.raises(InputError, match="no outcome was known before"):
+        last_rows(order, 30, time, time + 1000.0)
 
 
 def test_groups_are_never_on_both_sides():
@@ -57,6 +90,10 @@ def test_splits_that_cannot_be_are_refused():
         forward_folds(np.zeros(10), 2)
     with pytest.raises(InputError, match="missing"):
         forward_folds(np.array([1.0, np.nan, 2.0]), 1)
+    with pytest.raises(InputError, match="no time before"):
+        forward_folds(np.arange(10), 2, known_at=np.full(10, 10))
+    with pytest.raises(InputError, match="9 times for 10 rows"):
+        forward_folds(np.arange(10), 2, known_at=np.arange(9))
     with pytest.raises(InputError, match="too few for 5 folds"):
         random_folds(4, 5)
     with pytest.raises(InputError, match="choose one"):

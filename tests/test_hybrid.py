@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from rows import RidgeNetwork, outcomes, permuted, random_features
 from scipy import stats
 
-from jaxcampaign.effectiveness import TowerNetwork
+from jaxcampaign.effectiveness import CatBoost, TowerNetwork, XGBoost
 from jaxcampaign.effectiveness.assessment.metrics import coverage, gaussian_nll, rmse, z_rms
 from jaxcampaign.effectiveness.hybrid.blend import convex_weights, total_factor
 from jaxcampaign.effectiveness.hybrid.fit import Hybrid, _order
 from jaxcampaign.effectiveness.hybrid.fitted import shapley_parts
+from jaxcampaign.effectiveness.hybrid.folds import forward_folds
+from jaxcampaign.effectiveness.hybrid.settings import settings_from_record, settings_record
 from jaxcampaign.effectiveness.hybrid.store import load_hybrid, save_hybrid
+from jaxcampaign.effectiveness.model import default_hybrid
 from jaxcampaign.effectiveness.network.store import save_network
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.effectiveness.trees.spread import fit_spread, settled_spread
@@ -64,6 +68,49 @@ def test_networks_learn_from_earlier_rows_and_the_last_from_all(fits):
         assert np.array_equal(times, np.arange(len(times)))
     assert [len(times) for times, _, _ in folds] == [N // 5, 2 * N // 5, 3 * N // 5, 4 * N // 5]
     assert len(last[0]) == N
+
+
+@dataclass(frozen=True)
+class RecordingTrees(LightGBM):
+    """LightGBM that tells what it was grown on."""
+
+    record: list | None = None
+
+    def fit(self, features, y, *, validation=None, **options):
+        self.record.append((features, validation))
+        return super().fit(features, y, validation=validation, **options)
+
+
+def test_nothing_is_learned_from_outcomes_that_were_not_known_yet():
+    rng = np.random.default_rng(4)
+    time = rng.permutation(N).astype(float)
+    known = time + rng.exponential(200.0, N)
+    marked = replace(LEARNED, numeric=LEARNED.numeric.copy())
+    marked.numeric[:, 0] = time
+    row_at = np.argsort(time)
+
+    def rows(features):
+        return np.sort(row_at[features.numeric[:, 0].astype(int)])
+
+    networks, trees, spreads = [], [], []
+    model = Hybrid(
+        RidgeNetwork(record=networks),
+        RecordingTrees(rounds=3, leaves=4, threads=1, record=trees),
+        spread=RecordingTrees(rounds=3, leaves=4, threads=1, record=spreads),
+    )
+    model.fit(marked, Y[:N], key=jax.random.key(0), time=time, known_at=known, show=False)
+
+    folds = forward_folds(time, 4, known_at=known)
+    expected = {tuple(fold.train) for fold in folds} | {tuple(range(N))}
+    (trial, _, _, held), *others = networks
+    assert {tuple(rows(each[0])) for each in others} == expected
+    assert {tuple(rows(each)) for each, held in trees if held is None} == expected
+    tried = [(each, held[0]) for each, held in (*trees, *spreads) if held is not None]
+    assert len(tried) == 3  # trees with and without the network, and those of the deviation
+    for early, late in [(trial, held[0]), *tried]:
+        begin = time[rows(late)].min()
+        assert begin > 0.8 * N and known[rows(early)].max() < begin
+        assert known[rows(early)].max() > begin - 10  # and no earlier than need be
 
 
 def test_rows_of_one_instant_are_in_a_random_but_seeded_order():
@@ -126,6 +173,40 @@ def test_models_without_weight_are_not_asked(fitted, additive):
     assert np.array_equal(silent.mean(ASKED), stack.mean(ASKED))
 
 
+def test_members_lie_apart_whatever_the_weight_of_the_network(fitted):
+    for weights in ([0.0, 0.0, 1.0], [0.2, 0.5, 0.3]):
+        model = replace(fitted, stack=replace(fitted.stack, weights=np.array(weights)))
+        found = model.predict(ASKED, parts=False)
+        np.testing.assert_allclose(found.members.mean(axis=0), found.mean, atol=1e-12)
+        # Those of the stand-in lie 0.1 to either side of its mean.
+        np.testing.assert_allclose(found.members - found.mean, [[-0.1], [0.1]] * found.mean**0)
+        assert np.array_equal(found.std, fitted.predict(ASKED, parts=False).std)
+
+
+def test_members_of_a_log_link_lie_apart_in_proportion(additive):
+    stack = replace(additive.stack, weights=np.array([0.0, 0.0, 1.1]))
+    found = replace(additive, stack=stack).predict(ASKED)
+    network = stack.network.predict(ASKED, parts=False)
+    np.testing.assert_allclose(found.members.mean(axis=0), found.mean, rtol=1e-9, atol=1e-9)
+    centre = network.members.mean(axis=0)
+    if stack.trees.log_link:
+        assert (found.members > 0).all()
+        np.testing.assert_allclose(found.members / found.mean, network.members / centre, rtol=1e-9)
+    else:
+        expected = 1.1 * (network.members - centre)
+        np.testing.assert_allclose(found.members - found.mean, expected, atol=1e-9)
+    assert found.members.std(axis=0).min() > 0
+
+
+def test_intervals_of_counts_do_not_go_below_zero(additive):
+    reach = tuple(tuple(30 * half for half in kind) for kind in additive.calibration.reach)
+    wide = replace(additive, calibration=replace(additive.calibration, reach=reach))
+    for found in (None, wide.predict(ASKED)):
+        low, high = wide.interval(ASKED, 0.9, found)
+        assert (low < high).all()
+        assert low.min() == 0 if wide.stack.trees.log_link else low.min() < 0
+
+
 def test_shapley_parts_are_the_textbook_average_over_orders():
     def mean(features):
         a, _, c, _, e = np.nan_to_num(features.numeric.astype(float)).T
@@ -185,7 +266,7 @@ def test_counts_keep_their_sum():
 def test_the_deviation_is_learned_from_squared_residuals():
     std = 0.3 * np.exp(0.7 * np.nan_to_num(ROWS.numeric[:, 1]))
     residual = std * np.random.default_rng(0).normal(size=len(ROWS))
-    booster = settled_spread(SPREAD, ROWS, residual, n_last=400)
+    booster = settled_spread(SPREAD, ROWS, residual, *np.split(np.arange(len(ROWS)), [-400]))
     assert booster.objective == "tweedie" and 1 <= booster.rounds < SPREAD.rounds
     found = fit_spread(booster, ROWS, residual).predict(ROWS)
     assert stats.spearmanr(found, std).statistic > 0.9
@@ -220,14 +301,35 @@ def test_the_factor_makes_totals_right():
     assert total_factor(np.zeros(3), np.ones(3)) == 1.0
 
 
+@dataclass(frozen=True)
+class OwnTrees(LightGBM):
+    """A booster that the package does not know."""
+
+
+def test_settings_are_kept_as_text():
+    boosters = (XGBoost(depth=3), CatBoost(l2=1.5), LightGBM(leaves=np.int64(7)))
+    for booster in (*boosters, default_hybrid(count=True).booster):
+        model = Hybrid(TowerNetwork(link="log", epochs=7), booster, ids=("a", "b"), n_folds=3)
+        assert settings_from_record(json.loads(json.dumps(settings_record(model)))) == model
+    assert settings_record(Hybrid(TowerNetwork(), OwnTrees())) is None
+    assert settings_record(hybrid()) is None
+    with pytest.raises(TypeError, match="no settings of a hybrid"):
+        settings_from_record({"kind": "LightGBM"})
+
+
 def test_what_cannot_be_fitted_is_refused():
-    keys = iter(jax.random.split(jax.random.key(0), 4))
+    keys = iter(jax.random.split(jax.random.key(0), 6))
     with pytest.raises(InputError, match="99 rows are too few"):
         hybrid().fit(LEARNED.take(slice(0, 99)), Y[:99], key=next(keys))
     with pytest.raises(InputError, match="column creator: no such column of ids"):
         replace(hybrid(), ids=("creator",)).fit(LEARNED, Y[:N], key=next(keys))
     with pytest.raises(InputError, match="no time before which"):
         hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.zeros(N))
+    with pytest.raises(InputError, match="known_at needs time"):
+        hybrid().fit(LEARNED, Y[:N], key=next(keys), known_at=np.arange(N))
+    late = {"time": np.arange(N), "known_at": np.full(N, N)}
+    with pytest.raises(InputError, match="no time before which"):
+        hybrid().fit(LEARNED, Y[:N], key=next(keys), **late)
     with pytest.raises(InputError, match="a time is missing"):
         hybrid().fit(LEARNED, Y[:N], key=next(keys), time=np.where(Y[:N] > 1, np.nan, 1.0))
 

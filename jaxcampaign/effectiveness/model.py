@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from jaxcampaign.effectiveness.assessment.reviews import Review, review
 from jaxcampaign.effectiveness.features import Features
 from jaxcampaign.effectiveness.hybrid.fit import Hybrid
 from jaxcampaign.effectiveness.hybrid.fitted import FittedHybrid
+from jaxcampaign.effectiveness.hybrid.settings import settings_from_record, settings_record
 from jaxcampaign.effectiveness.hybrid.store import hybrid_from_store, save_hybrid
 from jaxcampaign.effectiveness.network.tower_network import TowerNetwork
 from jaxcampaign.effectiveness.outlook import Effectiveness
+from jaxcampaign.effectiveness.posts.attributes import undated_columns
 from jaxcampaign.effectiveness.posts.build import build_features
 from jaxcampaign.effectiveness.posts.conditions import timestamp
 from jaxcampaign.effectiveness.posts.splits import time_splits
@@ -30,8 +32,6 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.tables import Database
 
 _ID = "influencer_id"
-# Outcomes become known late: folds keep this quantile of the delay free before them.
-_DELAY_QUANTILE = 0.9
 _LEVEL = 0.9
 _MANY_ROWS = 100_000
 
@@ -83,6 +83,9 @@ class EffectivenessModel:
     ) -> FittedModel:
         """Learn from the posts of history whose outcome was known before a cut-off.
 
+        Attributes of influencers without as_of, those of events, and overlaps without as_of are
+        taken as they stand today, for posts of the past too. `review` names such columns.
+
         Args:
           data: the database, with history.
           until: planning cut-off (a naive time is UTC); after everything that is known by default.
@@ -112,14 +115,13 @@ class EffectivenessModel:
         rows = rows.sort_values(["planned_at", "posted_at", _ID], kind="stable", ignore_index=True)
         features = self._features(data, rows)
         key, kept = jax.random.split(key)
-        delay = (rows["outcome_known_at"] - rows["planned_at"]).quantile(_DELAY_QUANTILE)
         hybrid = self.hybrid or default_hybrid(count=self.count, n_rows=len(rows))
         fitted = hybrid.fit(
             features,
             rows[self.target].to_numpy(np.float64),
             key=key,
             time=rows["planned_at"],
-            gap=delay,
+            known_at=rows["outcome_known_at"],
             show=show,
         )
         return FittedModel(self, fitted, features.take(slice(0)), cut, data, kept)
@@ -153,6 +155,8 @@ class FittedModel:
       until: the planning cut-off; nothing that became known later was learned from.
       data: the database that features of options are built from.
       key: source of randomness left for `review`.
+      settings_kept: False for a model from a folder that does not tell the settings of its
+        hybrid; it predicts, but there is nothing to review it by.
     """
 
     model: EffectivenessModel
@@ -161,6 +165,7 @@ class FittedModel:
     until: pd.Timestamp
     data: Database
     key: jax.Array = field(repr=False)
+    settings_kept: bool = True
 
     def __repr__(self) -> str:
         return f"FittedModel({self.model.target}, until {self.until:%Y-%m-%d})"
@@ -207,9 +212,18 @@ class FittedModel:
         on those whose outcomes were known before, and asked about the held-out ones as of when
         each was planned.
 
+        Attributes that no as_of dates are the same before and after, see `build_features`; the
+        review names the numeric ones.
+
         Raises:
-          InputError: too few posts before or after.
+          InputError: too few posts before or after, or the settings of the hybrid were not kept.
         """
+        if not self.settings_kept:
+            raise InputError(
+                "the folder does not tell the settings of the hybrid, so no other can be fitted",
+                table="model",
+                remedy="fit the model again and review that one",
+            )
         rows = _posts(self.data, self.model.target)
         rows = rows[(rows["outcome_known_at"] < self.until) & (rows["planned_at"] < self.until)]
         rows = rows.reset_index(drop=True)
@@ -222,7 +236,8 @@ class FittedModel:
         earlier = self.model._fitted(self.data, rows.iloc[split.train], cut, key, show)
         asked = self.model._features(self.data, held, like=earlier.columns)
         outcome = held[self.model.target].to_numpy(np.float64)
-        return review(earlier.hybrid, asked, outcome, target=self.model.target)
+        found = review(earlier.hybrid, asked, outcome, target=self.model.target)
+        return replace(found, undated=undated_columns(self.data))
 
     def importance(self) -> pd.DataFrame:
         """Feature, source and gain of the trees, largest first."""
@@ -239,8 +254,11 @@ class FittedModel:
         return self.hybrid.stack.network.predict_fn
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model to a folder, whole or not at all: safetensors, texts and checksums."""
-        settings = {
+        """Write the model to a folder, whole or not at all: safetensors, texts and checksums.
+
+        Settings of networks and boosters from elsewhere are not kept; `review` then refuses.
+        """
+        settings: dict[str, Any] = {
             "target": self.model.target,
             "count": self.model.count,
             "half_life_days": self.model.half_life_days,
@@ -248,13 +266,15 @@ class FittedModel:
             "until": self.until.isoformat(),
             "key": np.asarray(jax.random.key_data(jax.random.clone(self.key))).tolist(),
         }
+        hybrid = self.model.hybrid
+        record = None if hybrid is None else settings_record(hybrid)
+        if self.settings_kept and (hybrid is None or record is not None):
+            settings["hybrid"] = record  # null is the default; without an entry nobody knows
         save_hybrid(self.hybrid, folder, texts={_SETTINGS: json.dumps(settings)})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], data: Database) -> FittedModel:
         """The model of a folder, for options of a database; it predicts the same bits.
-
-        The settings of the hybrid itself are not kept: `review` takes those by default.
 
         Raises:
           InputError: files that are missing, changed, or of another kind of model.
@@ -264,7 +284,9 @@ class FittedModel:
         try:
             told = json.loads(stored.texts[_SETTINGS])
             until, key = pd.Timestamp(told.pop("until")), told.pop("key")
-            model = EffectivenessModel(**told)
+            kept, record = "hybrid" in told, told.pop("hybrid", None)
+            own = None if record is None else settings_from_record(record)
+            model = EffectivenessModel(**told, hybrid=own)
             raw = jax.random.wrap_key_data(jnp.asarray(key, jnp.uint32))
         except (KeyError, TypeError, ValueError) as problem:
             raise InputError(
@@ -273,7 +295,7 @@ class FittedModel:
                 value=str(Path(folder)),
                 remedy="load a hybrid by load_hybrid",
             ) from problem
-        return cls(model, hybrid, hybrid.background.take(slice(0)), until, data, raw)
+        return cls(model, hybrid, hybrid.background.take(slice(0)), until, data, raw, kept)
 
 
 _SETTINGS = "effectiveness.json"

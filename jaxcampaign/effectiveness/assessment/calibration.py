@@ -1,4 +1,4 @@
-"""Deviations and intervals that hold on rows which nothing else was fitted on."""
+"""Deviations and intervals, scaled by how far outcomes lay from what was predicted of them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ class Calibration:
         levels: tuple[float, ...] = _LEVELS,
     ) -> Calibration:
         """Calibrate on N rows predicted by models that did not see them.
+
+        Coverage is guaranteed, for exchangeable rows, if these were used for nothing else, no
+        choice of settings either. `Hybrid` does use them so; `review` tells what it costs.
 
         Args:
           y: f64[N] observed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +64,8 @@ class Review:
       importance: feature, source and rise, the growth of the RMSE when the column is shuffled.
       target: what is predicted, with units.
       sample: observed and predicted values of up to 2,000 rows.
+      undated: columns taken as they stand today for posts of the past, as their tables have no
+        as_of: if they rest on what came later, the scores are too good.
     """
 
     scores: dict[str, dict[str, float]]
@@ -72,6 +75,7 @@ class Review:
     importance: pd.DataFrame
     target: str
     sample: pd.DataFrame
+    undated: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """One row per group, one column per score."""
@@ -86,14 +90,21 @@ class Review:
     def __str__(self) -> str:
         shown = self._formatted().T.to_string()
         ratio = self.scores["all"]["sum_ratio"]
-        return f"{self.target} on held-out rows\n{shown}\npredicted / observed total: {ratio:.3f}"
+        told = f"{self.target} on held-out rows\n{shown}\npredicted / observed total: {ratio:.3f}"
+        return "\n".join([told, *self._remarks()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from jaxcampaign.effectiveness.assessment.review_figures import embedded
 
-        return self._formatted().to_html() + embedded(self.figure())
+        remarks = "".join(f"<p>{html.escape(remark)}</p>" for remark in self._remarks())
+        return self._formatted().to_html() + remarks + embedded(self.figure())
+
+    def _remarks(self) -> list[str]:
+        if not self.undated:
+            return []
+        return [f"columns without as_of, taken as they are today: {', '.join(self.undated)}"]
 
     def _formatted(self) -> pd.DataFrame:
         table = self.table()

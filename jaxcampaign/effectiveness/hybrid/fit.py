@@ -23,12 +23,17 @@ from jaxcampaign.effectiveness.hybrid.fitted import (
     stacked,
     stacked_by_source,
 )
-from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, random_folds
+from jaxcampaign.effectiveness.hybrid.folds import Fold, forward_folds, last_rows, random_folds
 from jaxcampaign.effectiveness.prediction import Prediction
 from jaxcampaign.effectiveness.trees.boosting import Booster, FittedBooster, check_outcomes
 from jaxcampaign.effectiveness.trees.lightgbm import LightGBM
 from jaxcampaign.effectiveness.trees.spread import FittedSpread, fit_spread, settled_spread
-from jaxcampaign.effectiveness.trees.tuning import lightgbm_candidates, limited, settled
+from jaxcampaign.effectiveness.trees.tuning import (
+    last_sixth,
+    lightgbm_candidates,
+    limited,
+    settled,
+)
 from jaxcampaign.errors import InputError
 from jaxcampaign.progress import progress
 
@@ -36,6 +41,7 @@ _SPREAD = LightGBM(rounds=400, learning_rate=0.03, leaves=8, leaf_rows=40, l2=5.
 _SPREAD_FOLDS = 5
 _PRIOR_ROWS = 20  # of a cross-section, that speak for equal weights of the blend
 _FEWEST_ROWS = 100
+_EPOCH_SHARE = 0.15  # of the rows, the last ones, tell when to stop training
 _WORKERS = 8
 _FOLDS, _FEWER_FOLDS, _MANY_ROWS = 4, 3, 50_000
 _BACKGROUND = 8  # rows that stand for "source unknown" where sources interact
@@ -87,6 +93,13 @@ class Hybrid:
     the rows, the calibration on the last half, as what comes next may be quieter or wilder than
     the last days. Then all is fitted once more on all rows.
 
+    No row is kept for the calibration alone: all means and deviations that it compares with
+    outcomes are out of fold, but the same rows chose epochs, settings and rounds (the last sixth
+    or so), the weights of the blend and its total, and taught each other's deviations, the later
+    ones those of earlier ones too. So on these rows the deviations are right by construction, and
+    later ones may fall outside a little more often; `review` on rows held out from all of this
+    tells how often.
+
     Attributes:
       network: for mean and deviation, such as `TowerNetwork`.
       booster: of the mean; by default the best of four settings of LightGBM.
@@ -108,6 +121,7 @@ class Hybrid:
         *,
         key: Array,
         time: Any | None = None,
+        known_at: Any | None = None,
         groups: Any | None = None,
         gap: Any | None = None,
         show: bool = True,
@@ -119,12 +133,16 @@ class Hybrid:
           y: f64[N] outcomes, in the units that predictions are to have.
           key: consumed.
           time: when each row was planned; without it the rows are a cross-section.
+          known_at: when each outcome became known, comparable with `time`: a fold learns from
+            rows whose outcome was known before its first one was planned, and so do the fits that
+            choose epochs, settings and rounds on the last rows. Without it, at once.
           groups: labels of which none may be learned from while it is predicted in a fold.
           gap: least distance in time between rows learned from and rows predicted in a fold.
           show: a progress bar, where somebody watches.
 
         Raises:
-          InputError: too few rows, ids that are no columns, or outcomes that do not fit.
+          InputError: too few rows, ids that are no columns, outcomes that do not fit, or none
+            that was known before others were planned.
         """
         y = check_outcomes(features, y, self.booster.objective)
         if len(y) < _FEWEST_ROWS:
@@ -133,11 +151,18 @@ class Hybrid:
             raise InputError(problem, table="features", remedy=remedy)
         if unknown := set(self.ids) - set(features.categorical_names):
             raise InputError("no such column of ids", table="features", column=min(unknown))
+        if known_at is not None and time is None:
+            remedy = "give both, or neither for a cross-section"
+            raise InputError("known_at needs time", table="known_at", remedy=remedy)
         n_folds = self.n_folds or (_FOLDS if len(y) < _MANY_ROWS else _FEWER_FOLDS)
         seed_key, *rest = jax.random.split(key, n_folds + 3)
         seed, keys = int(jax.random.randint(seed_key, (), 0, 2**31 - 1)), iter(rest)
-        folds = _folds(n_folds, len(y), time, groups, gap, seed)
+        if time is None:
+            folds = random_folds(len(y), n_folds, seed=seed, groups=groups)
+        else:
+            folds = forward_folds(time, n_folds, groups=groups, gap=gap, known_at=known_at)
         order = _order(time, len(y), seed)
+        tried = last_rows(order, last_sixth(len(y)), time, known_at)
 
         outputs = np.full((5, len(y)), np.nan)
         with (
@@ -146,9 +171,10 @@ class Hybrid:
         ):
             # These need no network: they are grown on the cores that the first one leaves idle.
             idle = max((os.cpu_count() or 1) - 1, 1)
-            plain_trees = beside.submit(_Trees, self.booster, features, y, order, seed, folds, idle)
+            rest_of_plain = (features, y, order, tried, seed, folds, idle)
+            plain_trees = beside.submit(_Trees, self.booster, *rest_of_plain)
             trained = _Trained(self.network, features, y, bar)
-            epochs = trained.best_epochs(order, next(keys))
+            epochs = trained.best_epochs(order, next(keys), time, known_at)
             *chain, final = trained.together([*(f.train for f in folds), order], epochs, keys)
             for network, fold in zip(chain, folds, strict=True):
                 outputs[:, fold.test] = _outputs(network, features.take(fold.test))
@@ -157,7 +183,7 @@ class Hybrid:
         both = stacked(features, outputs[:2])  # what the deviation depends on
         table = stacked_by_source(features, outputs[2:]) if self.additive else both
         chosen = replace(plain.booster, rounds=self.booster.rounds)
-        trees = _Trees(chosen, table, y, order, seed, folds)
+        trees = _Trees(chosen, table, y, order, tried, seed, folds)
         means = np.stack([outputs[0], trees.out_of_fold, plain.out_of_fold])
         known = order[np.isfinite(outputs[0, order])]
         recent = known if time is None else known[-max(len(y) // 3, 1) :]
@@ -168,7 +194,8 @@ class Hybrid:
         if self.booster.objective != "squared":
             weights = weights * total_factor(y[recent], weights @ means[:, recent]) ** trust
         mean = weights @ means
-        spread, std = self._spread(both, y - mean, known, seed)
+        parted = last_rows(known, last_sixth(len(known)), time, known_at)
+        spread, std = self._spread(both, y - mean, known, parted, seed)
         cold = self._cold(features, folds)
         corrections = Calibration.fit(y[later], mean[later], std[later], cold[later])
         return FittedHybrid.centred(
@@ -186,11 +213,16 @@ class Hybrid:
         return all(getattr(part, "additive", False) for part in (self.network, self.booster))
 
     def _spread(
-        self, table: Features, residual: np.ndarray, known: np.ndarray, seed: int
+        self,
+        table: Features,
+        residual: np.ndarray,
+        known: np.ndarray,
+        parted: tuple[np.ndarray, np.ndarray],
+        seed: int,
     ) -> tuple[FittedSpread, np.ndarray]:
         """Trees of the deviation on the known rows, and f64[N] deviations out of fold."""
         rows, squares = table.take(known), residual[known]
-        booster = settled_spread(self.spread, rows, squares, n_last=_last(known), seed=seed)
+        booster = settled_spread(self.spread, table, residual, *parted, seed=seed)
         std = np.full(len(table), np.nan)
         # At random even in time: the residuals are out of fold already, and few in early folds.
         for fold in random_folds(len(known), _SPREAD_FOLDS, seed=seed):
@@ -213,9 +245,16 @@ class _Trained:
     def __init__(self, network: Network, features: Features, y: np.ndarray, bar: Any):
         self.network, self.features, self.y, self.bar = network, features, y, bar
 
-    def best_epochs(self, rows: np.ndarray, key: Array) -> int:
+    def best_epochs(
+        self, order: np.ndarray, key: Array, time: Any | None, known_at: Any | None
+    ) -> int:
         """Epochs after which the last rows are predicted best from those before them."""
-        network = self._fit(self.network, rows, key, 0.15)
+        if known_at is None:
+            network = self._fit(self.network, order, key, _EPOCH_SHARE)
+        else:
+            n_last = max(int(_EPOCH_SHARE * len(order)), 1)
+            early, late = last_rows(order, n_last, time, known_at)
+            network = self._fit(self.network, early, key, (self.features.take(late), self.y[late]))
         return int(np.nanargmin(network.history[:, 1])) + 1
 
     def together(
@@ -234,16 +273,22 @@ class _Trained:
             }
             return [fits[k].result() for k in range(len(tables))]
 
-    def _fit(self, network: Network, rows: np.ndarray, key: Array, share: float) -> FittedMean:
+    def _fit(
+        self,
+        network: Network,
+        rows: np.ndarray,
+        key: Array,
+        validation: tuple[Features, np.ndarray] | float,
+    ) -> FittedMean:
         table, y = self.features.take(rows), self.y[rows]
         room = len(self.y)
-        fitted = network.fit(table, y, key=key, validation=share, progress=False, room=room)
+        fitted = network.fit(table, y, key=key, validation=validation, progress=False, room=room)
         self.bar.update()
         return fitted
 
 
 class _Trees:
-    """Trees of the mean, with settings that predict the last rows of the table best.
+    """Trees of the mean, with settings tried on some rows that predict the last ones best.
 
     Attributes:
       booster: these settings.
@@ -257,6 +302,7 @@ class _Trees:
         table: Features,
         y: np.ndarray,
         order: np.ndarray,
+        tried: tuple[np.ndarray, np.ndarray],
         seed: int,
         folds: list[Fold],
         threads: int = 0,
@@ -264,8 +310,7 @@ class _Trees:
         def grown(rows: np.ndarray) -> FittedBooster:
             return limited(self.booster, threads).fit(table.take(rows), y[rows], seed=seed)
 
-        cut = len(order) - _last(order)
-        early, late = order[:cut], order[cut:]
+        early, late = tried
         validation = (table.take(late), y[late])
         self.booster, _ = settled(
             booster,
@@ -281,12 +326,6 @@ class _Trees:
         self.fitted = grown(order)
 
 
-def _folds(n_folds: int, n: int, time: Any, groups: Any, gap: Any, seed: int) -> list[Fold]:
-    if time is None:
-        return random_folds(n, n_folds, seed=seed, groups=groups)
-    return forward_folds(time, n_folds, groups=groups, gap=gap)
-
-
 def _order(time: Any, n: int, seed: int) -> np.ndarray:
     """The rows in order of time, those of one instant at random; in a cross-section at random."""
     shuffled = np.random.default_rng(seed).permutation(n)
@@ -294,11 +333,6 @@ def _order(time: Any, n: int, seed: int) -> np.ndarray:
         return shuffled
     place = pd.Series(np.asarray(time)).rank(method="dense").to_numpy()
     return shuffled[np.argsort(place[shuffled], kind="stable")]
-
-
-def _last(rows: np.ndarray) -> int:
-    """How many of the rows, at their end, tell when to stop growing trees."""
-    return max(len(rows) // 6, 1)
 
 
 def _outputs(network: FittedMean, features: Features) -> np.ndarray:

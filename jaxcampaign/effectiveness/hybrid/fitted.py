@@ -39,7 +39,7 @@ class Outlook(NamedTuple):
     std: np.ndarray  # f64[N], not calibrated
     # f64[3, N], of the network, of the trees on its outputs, of plain trees; zeros where left out
     means: np.ndarray
-    deviations: np.ndarray  # f64[K, N], members of the network minus their mean
+    members: np.ndarray  # f64[K, N], what the members hold possible of the blend, its mean
     parts: np.ndarray | None = None  # f64[3, N], blended, by source; where all models are additive
     base: float = 0.0  # mean - sum of parts
 
@@ -84,7 +84,6 @@ class Stack:
         found = self.network.predict(features, parts=self.additive and reference is not None)
         outputs = np.stack([found.mean, np.log(found.std)])
         std = self.spread.predict(stacked(features, outputs))
-        deviations = found.members - found.mean
         if self.additive and reference is not None:
             told = self.network.predict(reference, parts=False)
             means = np.zeros((3, len(features)))
@@ -99,9 +98,12 @@ class Stack:
                 )
                 parts += self.weights[place] * split
                 base += self.weights[place] * own_base
-            return Outlook(self.weights @ means, std, means, deviations, parts, float(base))
+            mean = self.weights @ means
+            members = self._members(mean, found)
+            return Outlook(mean, std, means, members, parts, float(base))
         means = self._means(features, found, unweighted)
-        return Outlook(self.weights @ means, std, means, deviations)
+        mean = self.weights @ means
+        return Outlook(mean, std, means, self._members(mean, found))
 
     def mean(self, features: Features) -> np.ndarray:
         """f64[N], the blended mean alone."""
@@ -114,6 +116,20 @@ class Stack:
         for place, trees in self._asked(unweighted):
             means[place] = trees.predict(self._table(features, found) if place == 1 else features)
         return means
+
+    def _members(self, mean: np.ndarray, found: Prediction) -> np.ndarray:
+        """f64[K, N], with the blend as their mean: the network's, moved to the blend.
+
+        How far the members of the network lie apart says where rows leave the mean open. Trees of
+        the same rows know no better there, so the blend departs from its mean by as much as the
+        network does, whatever its weight: under a log link in proportion, so that no member is
+        negative.
+        """
+        centre = found.members.mean(axis=0)
+        in_proportion = self.trees.log_link & (found.members > 0).all(axis=0)
+        total = np.full(len(mean), self.weights.sum())
+        factor = np.divide(mean, centre, out=total, where=in_proportion)
+        return mean + factor * (found.members - centre)
 
     def _asked(self, unweighted: bool) -> list[tuple[int, FittedBooster]]:
         """The trees of the mean that are to be asked, by their place among the models."""
@@ -218,12 +234,14 @@ class FittedHybrid:
             are sums of such parts (under a log link, their exact Shapley split). Otherwise it is
             the exact Shapley split, in which a source that takes no part has the values of a
             background row, averaged over these rows; it costs 6 evaluations a background row.
+
+        Members are means that the model holds possible; their own mean is `mean`, their distance
+        that of the network's members, even where it has no weight in the blend.
         """
         found = self.stack.outlook(features, self.background if parts else None)
         std = self.calibration.std(found.std, self.cold(features))
-        members = found.mean + self.stack.weights[0] * found.deviations
         if not parts:
-            return Prediction(found.mean, std, members)
+            return Prediction(found.mean, std, found.members)
         split, base = found.parts, found.base
         if split is None:
             split = shapley_parts(self.stack.mean, features, self.background, found.mean)
@@ -231,12 +249,15 @@ class FittedHybrid:
         split = split - self.centre[:, None]
         base += float(self.centre.sum())
         by_source: dict[Source, np.ndarray] = dict(zip(SOURCES, split, strict=True))
-        return Prediction(found.mean, std, members, parts=by_source, base=base)
+        return Prediction(found.mean, std, found.members, parts=by_source, base=base)
 
     def interval(
         self, features: Features, level: float, found: Prediction | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ends f64[N] of conformal intervals that hold an outcome with probability `level`.
+        """Ends f64[N] of conformal intervals meant to hold an outcome with probability `level`.
+
+        The rows that set their width were not untouched, see `Hybrid`; `review` tells how often
+        later outcomes fall inside. Under a log link no end lies below 0, as no outcome does.
 
         Args:
           features: N rows.
@@ -246,9 +267,13 @@ class FittedHybrid:
         cold = self.cold(features)
         if found is None:
             outlook = self.stack.outlook(features)
-            return self.calibration.interval(outlook.mean, outlook.std, level, cold)
-        raw = found.std / self.calibration.std(np.ones(len(found)), cold)
-        return self.calibration.interval(found.mean, raw, level, cold)
+            mean, raw = outlook.mean, outlook.std
+        else:
+            mean, raw = found.mean, found.std / self.calibration.std(np.ones(len(found)), cold)
+        low, high = self.calibration.interval(mean, raw, level, cold)
+        if self.stack.trees.log_link:
+            return np.maximum(low, 0.0), np.maximum(high, 0.0)
+        return low, high
 
     def cold(self, features: Features) -> np.ndarray:
         """bool[N], rows with an id that was never learned from."""

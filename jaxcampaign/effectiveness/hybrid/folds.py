@@ -18,7 +18,12 @@ class Fold(NamedTuple):
 
 
 def forward_folds(
-    time: Any, n_folds: int, *, groups: Any | None = None, gap: Any | None = None
+    time: Any,
+    n_folds: int,
+    *,
+    groups: Any | None = None,
+    gap: Any | None = None,
+    known_at: Any | None = None,
 ) -> list[Fold]:
     """Forward-chained folds: each block of rows is predicted from what was before it.
 
@@ -30,15 +35,18 @@ def forward_folds(
       n_folds: blocks to predict; fewer come out if there are too few instants.
       groups: N labels, such as campaigns; rows of a group that is predicted are not learned from.
       gap: least distance between the last row learned from and the first one predicted, such as
-        `pd.Timedelta("7D")`, the time until outcomes are known.
+        `pd.Timedelta("7D")`.
+      known_at: N instants or numbers, when each outcome became known; a row is learned from only
+        if that was before the first row predicted, less the gap.
 
     Raises:
-      InputError: times that are missing, or all the same.
+      InputError: times that are missing, all the same, or not as many; or no outcome was known
+        before the last block.
     """
-    time = pd.Series(np.asarray(time)) if not isinstance(time, pd.Series) else time
-    if time.isna().any():
-        rows = np.flatnonzero(time.isna()).tolist()
-        raise InputError("a time is missing", table="time", rows=rows)
+    time = _times(time, "time")
+    known = None if known_at is None else _times(known_at, "known_at")
+    if known is not None and len(known) != len(time):
+        raise InputError(f"{len(known)} times for {len(time)} rows", table="known_at")
     _require_count(n_folds, 1)
     ordered = time.sort_values(kind="stable", ignore_index=True)
     places = np.arange(1, n_folds + 1) * len(time) // (n_folds + 1)
@@ -48,8 +56,11 @@ def forward_folds(
     for i, start in enumerate(starts):
         later = starts[i + 1] if i + 1 < len(starts) else None
         test = time >= start if later is None else (time >= start) & (time < later)
-        train = time < start if gap is None else time < start - gap
-        folds.append(_apart(train.to_numpy(), test.to_numpy(), groups))
+        clear = start if gap is None else start - gap
+        train = (time < clear).to_numpy()
+        if known is not None:
+            train = train & (known < clear).to_numpy()
+        folds.append(_apart(train, test.to_numpy(), groups))
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     if not folds:
         raise InputError(
@@ -58,6 +69,35 @@ def forward_folds(
             remedy="leave time out for rows of one instant, or take a smaller gap",
         )
     return folds
+
+
+def last_rows(
+    order: np.ndarray, n_last: int, time: Any | None = None, known_at: Any | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to try settings on, and the last ones, which tell how good these are.
+
+    Args:
+      order: rows in order of time.
+      n_last: how many of them come last.
+      time: N instants or numbers, by row.
+      known_at: when each outcome became known; with it, rows are tried on only if that was before
+        the first of the last ones.
+
+    Raises:
+      InputError: no outcome was known by then.
+    """
+    early, late = np.split(order, [len(order) - n_last])
+    if known_at is None:
+        return early, late
+    time, known = _times(time, "time"), _times(known_at, "known_at")
+    early = early[(known.iloc[early] < time.iloc[late[0]]).to_numpy()]
+    if not len(early):
+        raise InputError(
+            "no outcome was known before the last rows, which tell when to stop learning",
+            table="known_at",
+            remedy="learn from a longer history",
+        )
+    return early, late
 
 
 def random_folds(
@@ -97,6 +137,14 @@ def random_folds(
     fold_of[order] = np.arange(n_units) % n_folds
     fold = fold_of[unit]
     return [Fold(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+
+
+def _times(times: Any, name: str) -> pd.Series:
+    series = times if isinstance(times, pd.Series) else pd.Series(np.asarray(times))
+    if series.isna().any():
+        rows = np.flatnonzero(series.isna()).tolist()
+        raise InputError("a time is missing", table=name, rows=rows)
+    return series
 
 
 def _apart(train: np.ndarray, test: np.ndarray, groups: Any | None) -> Fold:

@@ -24,7 +24,6 @@ from jaxcampaign.effectiveness.network.forward import (
     outputs_of_products,
     predict_moments,
     predict_rows,
-    tower_contributions,
     tower_outputs,
 )
 from jaxcampaign.effectiveness.network.towers import TowerPlan
@@ -168,30 +167,6 @@ class FittedNetwork:
 
         list(pool.map(add_up, range(0, len(first), batch)))
         return number, output
-
-    def link_parts(self, features: Features) -> tuple[dict[Source, np.ndarray], float]:
-        """Centred contributions to the link by source, f64[N] each, and the intercept.
-
-        Of additive towers; means over the members, in units of the target under the identity
-        link and logarithms under the log link.
-
-        Raises:
-          InputError: for a joint tower, or columns other than those of the fit.
-        """
-        if not self.plan.additive:
-            raise InputError("a joint tower has no parts on the link scale", table="TowerNetwork")
-        check_columns(self.columns, features)
-        centre = np.asarray(self.constants.centre, np.float64)
-        unit = float(self.constants.scale) if self.model.link == "identity" else 1.0
-        found = np.zeros((len(self.plan.towers), len(features)))
-        for part, numeric, categorical in chunks(features):
-            contributions, _, _ = tower_contributions(
-                self.plan, self.parameters, self.constants, numeric, categorical
-            )
-            n = part.stop - part.start
-            own = np.asarray(contributions, np.float64)[:, :n]
-            found[:, part] = unit * (own - centre[:, None]).mean(axis=-1)
-        return self._by_source(found), self._intercept
 
     @property
     def _intercept(self) -> float:

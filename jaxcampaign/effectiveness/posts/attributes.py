@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from jaxcampaign.tables import Database
+
 EVENT_PREFIX = "event_"
 _EVENT_KEYS = ("event_id", "date")
 
@@ -16,6 +18,22 @@ def event_attributes(events: pd.DataFrame) -> pd.DataFrame:
     """Events with prefixed columns: event_id, event_date, event_location, event_genre, ..."""
     return events.rename(
         columns={name: EVENT_PREFIX + str(name) for name in events if name != "event_id"}
+    )
+
+
+def undated_columns(data: Database) -> tuple[str, ...]:
+    """Numeric columns of which nobody said when they became known, such as "events.scale".
+
+    Posts of the past are described by them as they stand today. A column that has grown since, or
+    that rests on outcomes, such as a lifetime rate of engagement, then tells what nobody could know
+    when the post was planned.
+    """
+    tables = {"influencers": data.influencers, "events": data.events, "overlaps": data.overlaps}
+    return tuple(
+        f"{table}.{name}"
+        for table, rows in tables.items()
+        if rows is not None and "as_of" not in rows
+        for name in rows.select_dtypes(["number", "bool"])
     )
 
 

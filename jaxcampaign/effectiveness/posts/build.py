@@ -55,6 +55,11 @@ def build_features(
     level of all outcomes (overall_rate). See `history` and `audiences`.
     M: the season, and the market's indices for the event's genre and location. See `market`.
 
+    Attributes of influencers and overlaps with a column as_of are those last known before the
+    cut-off. Without one, and for events, which have none, they are taken to have been known
+    always: leave out columns that change with time or rest on outcomes, or a model will look
+    better on the past than it is. `undated_columns` in `attributes` lists the numeric ones.
+
     Missing values stay missing. A rate without outcomes of its own is that of its parent, with
     count 0 and no recency.
 

@@ -199,6 +199,22 @@ def check_outcomes(
     return y
 
 
+def checked_rows(
+    features: Features,
+    y: np.ndarray,
+    objective: Objective,
+    weight: np.ndarray | None,
+    validation: tuple[Features, np.ndarray] | None,
+) -> tuple[Columns, np.ndarray, np.ndarray | None]:
+    """The columns, the outcomes and those of the validation rows, if they fit; see `Booster.fit`.
+
+    Validation rows are later ones: a log link may meet nothing but zeros there.
+    """
+    y = check_outcomes(features, y, objective, weight)
+    held = None if validation is None else check_outcomes(*validation, "squared")
+    return Columns.of(features), y, held
+
+
 def booster_text(kind: str, columns: Columns, model: str, **details: Any) -> str:
     """What `to_text` returns: one JSON object."""
     record = {"kind": kind, "columns": columns.record(), **details, "model": model}

@@ -18,7 +18,7 @@ from jaxcampaign.effectiveness.trees.boosting import (
     Contributions,
     Objective,
     booster_text,
-    check_outcomes,
+    checked_rows,
 )
 from jaxcampaign.errors import InputError
 
@@ -55,11 +55,9 @@ class XGBoost:
     ) -> FittedXGBoost:
         """Grow trees; see `Booster.fit`."""
         xgb = _library("xgboost")
-        y = check_outcomes(features, y, self.objective, weight)
-        columns = Columns.of(features)
+        columns, y, later = checked_rows(features, y, self.objective, weight, validation)
         options: dict[str, Any] = {"verbose_eval": False}
         if validation is not None:
-            later = check_outcomes(validation[0], validation[1], "squared")
             options["evals"] = [(_dmatrix(columns, validation[0], later), "validation")]
             options["early_stopping_rounds"] = self.patience
         rows = _dmatrix(columns, features, y, weight)
@@ -166,13 +164,11 @@ class CatBoost:
     ) -> FittedCatBoost:
         """Grow trees; see `Booster.fit`."""
         catboost = _library("catboost")
-        y = check_outcomes(features, y, self.objective, weight)
-        columns = Columns.of(features)
+        columns, y, later = checked_rows(features, y, self.objective, weight, validation)
         # Under a log link CatBoost starts from 1 and, where outcomes are large, diverges.
         start = float(np.log(np.average(y, weights=weight))) if self.objective != "squared" else 0.0
         held = None
         if validation is not None:
-            later = check_outcomes(validation[0], validation[1], "squared")
             held = _pool(columns, validation[0], later, start=start)
         losses = {
             "squared": "RMSE",

@@ -16,7 +16,7 @@ from jaxcampaign.effectiveness.trees.boosting import (
     Contributions,
     Objective,
     booster_text,
-    check_outcomes,
+    checked_rows,
 )
 from jaxcampaign.effectiveness.trees.forest import Forest
 
@@ -75,8 +75,7 @@ class LightGBM:
         """Grow trees; see `Booster.fit`."""
         import lightgbm as lgb
 
-        y = check_outcomes(features, y, self.objective, weight)
-        columns = Columns.of(features)
+        columns, y, later = checked_rows(features, y, self.objective, weight, validation)
         parameters = self._parameters(columns, seed)
         options: dict[str, Any] = {
             "categorical_feature": columns.categorical_positions,
@@ -86,7 +85,6 @@ class LightGBM:
         held: list[Any] = []
         callbacks: list[Any] = []
         if validation is not None:
-            later = check_outcomes(validation[0], validation[1], "squared")
             held = [lgb.Dataset(columns.matrix(validation[0]), later, reference=rows)]
             callbacks = [lgb.early_stopping(self.patience, verbose=False)]
         grown = lgb.train(parameters, rows, self.rounds, held, callbacks=callbacks)

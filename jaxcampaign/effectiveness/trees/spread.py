@@ -31,27 +31,28 @@ def settled_spread(
     booster: Booster,
     features: Features,
     residual: np.ndarray,
+    early: np.ndarray,
+    late: np.ndarray,
     *,
-    n_last: int,
     seed: int = 0,
 ) -> Booster:
-    """The booster of the deviation with the rounds that predict the last rows best.
+    """The booster of the deviation with the rounds that predict the late rows best.
 
     Args:
       booster: its objective is replaced: the Tweedie loss of the squared residual, with a log
         link, is close to the Gaussian likelihood of the variance and forgives outliers more.
       features: N rows.
       residual: f64[N], outcome minus out-of-fold prediction.
-      n_last: rows at the end that tell when to stop growing.
+      early: rows to grow on.
+      late: rows that tell when to stop growing.
       seed: of row and column samples.
     """
-    target, _ = _target(residual)
-    cut = len(target) - n_last
+    _, scale = _target(residual[np.concatenate([early, late])])
     best, _ = settled(
         replace(booster, objective="tweedie"),
-        features.take(slice(cut)),
-        target[:cut],
-        validation=(features.take(slice(cut, None)), target[cut:]),
+        features.take(early),
+        _squares(residual[early], scale),
+        validation=(features.take(late), _squares(residual[late], scale)),
         seed=seed,
     )
     return best
@@ -78,4 +79,8 @@ def _target(residual: np.ndarray) -> tuple[np.ndarray, float]:
     """Squared residuals with mean about 1, and the root of what they were divided by."""
     square = np.asarray(residual, np.float64) ** 2
     scale = float(np.sqrt(square.mean())) or 1.0
-    return square / scale**2 + _LEAST, scale
+    return _squares(residual, scale), scale
+
+
+def _squares(residual: np.ndarray, scale: float) -> np.ndarray:
+    return np.asarray(residual, np.float64) ** 2 / scale**2 + _LEAST

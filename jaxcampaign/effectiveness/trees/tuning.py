@@ -69,7 +69,7 @@ class BestOf:
         if validation is not None:
             best, _ = settled(self, features, y, validation=validation, weight=weight, seed=seed)
         else:
-            cut = len(features) - max(len(features) // 6, 1)
+            cut = len(features) - last_sixth(len(features))
             early, late = features.take(slice(cut)), features.take(slice(cut, None))
             own = None if weight is None else weight[:cut]
             held = (late, y[cut:])
@@ -138,6 +138,11 @@ def settled(
         tried.append((cost, replace(candidate, rounds=max(grown.rounds, 1)), grown))
     _, booster, grown = min(tried, key=lambda found: found[0])
     return booster, grown
+
+
+def last_sixth(n_rows: int) -> int:
+    """How many of N rows, at their end, tell which settings to take and when to stop growing."""
+    return max(n_rows // 6, 1)
 
 
 def limited(booster: Booster, threads: int) -> Booster:
