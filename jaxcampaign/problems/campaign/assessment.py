@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, broken_rows
+from jaxcampaign.problems.campaign.money import in_cents
 
 if TYPE_CHECKING:
     from jaxcampaign.problems.campaign.problem import Campaign, Decision
@@ -16,13 +17,20 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
     """Rows that are not met, each with name, activity, lower, upper; empty for a feasible plan.
 
     A limit counts as kept within `FEASIBILITY_TOLERANCE` of its size, a share within that of
-    itself.
+    itself, a limit of money to rounding: whole cents are added as whole numbers. What an option
+    gets has no tolerance at all.
     """
     found: list[dict[str, Any]] = []
     counts = decision.chosen.astype(np.float64)
+    cents = in_cents(decision.spend)
     for family in problem.families:
         loose = family.loosened(FEASIBILITY_TOLERANCE)
-        activity = loose.activity(decision.spend if family.acts == "spend" else counts)
+        if family.acts == "posts":
+            activity = loose.activity(counts)
+        elif cents is None:
+            activity = loose.activity(decision.spend)
+        else:
+            activity = loose.activity(cents) / 100
         lower, upper = family.tolerated(FEASIBILITY_TOLERANCE)
         found += broken_rows(family, activity, lower, upper)
     if len(problem.rows):
@@ -36,11 +44,10 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
             here = float(decision.chosen[i])
             found.append({"row": name.format(i), "activity": here, "lower": least, "upper": most})
     most_spent = np.where(decision.chosen, problem.price, 0.0)
-    least_spent = problem.spending.least * most_spent
-    slack = FEASIBILITY_TOLERANCE * problem.price
-    wrong = (decision.spend > most_spent + slack) | (decision.spend < least_spent - slack)
-    wrong |= ~np.isfinite(decision.spend)
-    for i in np.flatnonzero(wrong):
+    least_spent = np.where(decision.chosen, problem.least_payment, 0.0)
+    # Written so that a payment that is no number is wrong.
+    right = (decision.spend >= least_spent) & (decision.spend <= most_spent)
+    for i in np.flatnonzero(~right):
         found.append(
             {
                 "row": f"money for option {i}",
