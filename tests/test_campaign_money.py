@@ -55,7 +55,7 @@ def test_a_budget_holds_to_the_cent():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_million_cents_add_up(seed):
-    """The sum of the chosen prices, in whole numbers, is the budget: one cent less is too little."""
+    """The budget is the sum of all prices in whole numbers: one cent less is too little."""
     rng = np.random.default_rng(seed)
     cents = rng.integers(1, 100_000, 200_000)
     options = _options(cents / 100)
