@@ -82,3 +82,8 @@ def test_days_are_those_of_utc_whatever_the_zone():
         problem = jc.Campaign(_options(2, posted_at=times), constraints=[jc.AtMost(1, per="day")])
         names = [name.removeprefix("at most 1 posts ") for name in problem.families[0].names]
         assert names == ["day=2026-03-01", "day=2026-03-02"], zone
+
+
+def test_trying_every_selection_is_refused_for_campaigns():
+    with pytest.raises(InputError, match="campaign"):
+        jc.solve(jc.Campaign(_options(), budget=300), jc.BruteForce())

@@ -85,3 +85,54 @@ def test_once_ever_for_thousands_is_a_window_for_each():
     assert np.array_equal(problem.rows.matrix.sum(axis=1), np.full(4000, 2.0))
     pairs = problem.rows.matrix.indices.reshape(-1, 2)
     assert np.array_equal(np.sort(pairs // 2, axis=1)[:, 0], pairs.max(axis=1) // 2)
+
+
+def test_an_explanation_names_the_row_that_is_broken():
+    table = _options(event_id=["a", "b", "b", "b", "b", "b"])
+    three = jc.AtLeast(3, per="event_id", name="cover")
+    solution = jc.solve(jc.Campaign(table, constraints=[three]))
+    (change,) = solution.statistics["smallest_change"]
+    assert change == {
+        "row": "cover event_id=a",
+        "have": 1.0,
+        "need": 3.0,
+        "change": -2.0,
+        "reason": "at least 3 posts for event_id=a",
+    }
+
+
+def test_two_constraints_of_one_name_keep_their_own_reasons():
+    table = _options(event_id=["a", "b", "b", "b", "b", "b"])
+    rules = [
+        jc.AtLeast(2, where={"event_id": "a"}, name="cover"),
+        jc.AtMost(3, where={"event_id": "b"}, name="cover"),
+    ]
+    solution = jc.solve(jc.Campaign(table, constraints=rules))
+    (change,) = solution.statistics["smallest_change"]
+    assert change["reason"] == "at least 2 posts, where event_id: 'a'"
+
+
+@pytest.mark.parametrize("name", ["cover {brand}", "{", "{0} {9}", "100 % {{x}}"])
+def test_names_of_users_stand_as_they_are(name):
+    table = _options(**{"{brand}": ["a", "b"] * 3, "{reach}": 1.0})
+    table["posted_at"] = pd.Timestamp("2026-01-01", tz="UTC")
+    rules = [
+        jc.AtLeast(3, name=name),
+        jc.AtMost(3, per="{brand}", name=name),
+        jc.AtMost(2, of="{brand}", name=name),
+        jc.AtMost(2, of="{brand}"),
+        jc.AtMost(9, of="{reach}"),
+        jc.AtMost(9, of="{reach}", where={"{brand}": "a"}),
+        jc.AtMost(1, days=7, name=name),
+        jc.MaxShare(0.9, per="{brand}", of="{reach}"),
+        jc.MaxShare(0.9, per="{brand}", name=name),
+    ]
+    solution = jc.solve(jc.Campaign(table, budget=250, constraints=rules))
+    assert solution.status == "infeasible"
+    assert solution.certificate.violations
+    problem = solution.problem
+    every = [text for rows in (*problem.families, problem.rows) for text in rows.names]
+    assert name in every
+    assert f"{name} {{brand}}=a" in every
+    reasons = [text for rows in (*problem.families, problem.rows) for text in rows.reasons]
+    assert "{brand}=a may have at most 0.9 of all {reach}" in reasons

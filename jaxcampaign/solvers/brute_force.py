@@ -34,9 +34,16 @@ class BruteForce:
         """Select; the key is not used.
 
         Raises:
-          InputError: the problem has more than `max_slots` slots.
+          InputError: the problem has more than `max_slots` slots, or is a campaign.
         """
         del key, clock
+        if not isinstance(problem, SlotProblem):
+            raise InputError(
+                "tries selections of slots, and this is a campaign",
+                table="solver",
+                value="BruteForce",
+                remedy="use MixedInteger, which proves the best plan as well",
+            )
         n = problem.n_items
         if n > self.max_slots:
             raise InputError(

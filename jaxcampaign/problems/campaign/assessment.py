@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxcampaign.problems.assessment import FEASIBILITY_TOLERANCE, broken_rows
+from jaxcampaign.problems.campaign.money import in_cents
 
 if TYPE_CHECKING:
+    from jaxcampaign.problems.campaign.families import Family
     from jaxcampaign.problems.campaign.problem import Campaign, Decision
+    from jaxcampaign.problems.rows import Rows
 
 
 def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], ...]:
     """Rows that are not met, each with name, activity, lower, upper; empty for a feasible plan.
 
     A limit counts as kept within `FEASIBILITY_TOLERANCE` of its size, a share within that of
-    itself.
+    itself, a limit of money to rounding: whole cents are added as whole numbers. What an option
+    gets has no tolerance at all.
     """
     found: list[dict[str, Any]] = []
-    counts = decision.chosen.astype(np.float64)
-    for family in problem.families:
-        loose = family.loosened(FEASIBILITY_TOLERANCE)
-        activity = loose.activity(decision.spend if family.acts == "spend" else counts)
-        lower, upper = family.tolerated(FEASIBILITY_TOLERANCE)
-        found += broken_rows(family, activity, lower, upper)
-    if len(problem.rows):
-        activity = problem.rows.matrix @ problem.columns(decision)
-        found += broken_rows(problem.rows, activity, *problem.rows.tolerated(FEASIBILITY_TOLERANCE))
+    for rows, activity, lower, upper in limited(problem, decision):
+        found += broken_rows(rows, activity, lower, upper)
     for name, rows, least, most in (
         ("required option {}", problem.required & ~decision.chosen, 1.0, 1.0),
         ("excluded option {}", problem.excluded & decision.chosen, 0.0, 0.0),
@@ -36,11 +34,10 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
             here = float(decision.chosen[i])
             found.append({"row": name.format(i), "activity": here, "lower": least, "upper": most})
     most_spent = np.where(decision.chosen, problem.price, 0.0)
-    least_spent = problem.spending.least * most_spent
-    slack = FEASIBILITY_TOLERANCE * problem.price
-    wrong = (decision.spend > most_spent + slack) | (decision.spend < least_spent - slack)
-    wrong |= ~np.isfinite(decision.spend)
-    for i in np.flatnonzero(wrong):
+    least_spent = np.where(decision.chosen, problem.least_payment, 0.0)
+    # Written so that a payment that is no number is wrong.
+    right = (decision.spend >= least_spent) & (decision.spend <= most_spent)
+    for i in np.flatnonzero(~right):
         found.append(
             {
                 "row": f"money for option {i}",
@@ -50,3 +47,23 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
             }
         )
     return tuple(found)
+
+
+def limited(
+    problem: Campaign, decision: Decision
+) -> Iterator[tuple[Family | Rows, np.ndarray, np.ndarray, np.ndarray]]:
+    """Each family, and then the sparse rows, with activity and tolerated limits, float64[G]."""
+    counts = decision.chosen.astype(np.float64)
+    cents = in_cents(decision.spend)
+    for family in problem.families:
+        loose = family.loosened(FEASIBILITY_TOLERANCE)
+        if family.acts == "posts":
+            activity = loose.activity(counts)
+        elif cents is None:
+            activity = loose.activity(decision.spend)
+        else:
+            activity = loose.activity(cents) / 100
+        yield family, activity, *family.tolerated(FEASIBILITY_TOLERANCE)
+    if len(problem.rows):
+        activity = problem.rows.matrix @ problem.columns(decision)
+        yield problem.rows, activity, *problem.rows.tolerated(FEASIBILITY_TOLERANCE)

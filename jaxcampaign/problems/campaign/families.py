@@ -15,6 +15,11 @@ import jax
 import numpy as np
 from scipy import sparse
 
+from jaxcampaign.problems.campaign.money import CENT
+
+# Share of a limit of money that the rounding of sums may take.
+_ROUNDING = 1e-12
+
 Acts: TypeAlias = Literal["posts", "spend"]
 """What a family counts: chosen options, or money allocated to them."""
 
@@ -92,12 +97,18 @@ class Family:
         return at if self.coefficient is None else np.abs(self.coefficient) * at
 
     def tolerated(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper limits, each given way by so large a share of itself."""
+        """Lower and upper limits, each given way by so large a share of itself.
+
+        Money gives way by rounding only, and never by a cent.
+        """
         lower, upper = self.lower, self.upper
         with np.errstate(invalid="ignore"):
+            slack = [tolerance * abs(limit) for limit in (lower, upper)]
+            if self.acts == "spend":
+                slack = [np.minimum(_ROUNDING * abs(limit), CENT / 2) for limit in (lower, upper)]
             return (
-                np.where(np.isfinite(lower), lower - tolerance * abs(lower), -np.inf),
-                np.where(np.isfinite(upper), upper + tolerance * abs(upper), np.inf),
+                np.where(np.isfinite(lower), lower - slack[0], -np.inf),
+                np.where(np.isfinite(upper), upper + slack[1], np.inf),
             )
 
     def loosened(self, tolerance: float) -> Family:

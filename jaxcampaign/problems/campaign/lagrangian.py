@@ -151,7 +151,7 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
 def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float:
     """The bound on the value of any plan that multipliers prove, float64, rounded up.
 
-    It holds for every plan that is feasible to `FEASIBILITY_TOLERANCE`.
+    It holds for every plan whose rows are kept as `violations` asks, tolerances included.
 
     Raises:
       ValueError: see `priced`.
@@ -242,8 +242,7 @@ def flip_costs(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
 def chosen_at(problem: Campaign, multipliers: CampaignMultipliers) -> Decision:
     """What prices choose: the plan that attains their bound, feasible or not."""
     at = priced(problem, multipliers)
-    chosen = best_few(problem, at.reduced)
-    return Decision(chosen, np.where(chosen, at.share * problem.price, 0.0))
+    return problem.in_part(best_few(problem, at.reduced), at.share * problem.price)
 
 
 def _best(
@@ -255,8 +254,9 @@ def _best(
         return value - price_of_share, np.ones(len(value))
     found = np.full(len(value), -np.inf)
     where = np.ones(len(value))
-    ends = np.full(len(value), spending.least), np.ones(len(value))
-    for share in (*ends, spending.best_share(value, price_of_share)):
+    least = problem.least_share
+    between = np.maximum(spending.best_share(value, price_of_share), least)
+    for share in (least, np.ones(len(value)), between):
         worth = value * spending.response(share) - price_of_share * share
         better = worth > found
         found, where = np.where(better, worth, found), np.where(better, share, where)

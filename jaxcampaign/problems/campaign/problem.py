@@ -21,6 +21,7 @@ from jaxcampaign.problems.campaign.constraints import AtMost, Constraint
 from jaxcampaign.problems.campaign.draft import Draft
 from jaxcampaign.problems.campaign.families import Family
 from jaxcampaign.problems.campaign.inputs import option_table
+from jaxcampaign.problems.campaign.money import down_to_cents, least_payment
 from jaxcampaign.problems.campaign.risk import Measure, Risk, SummedDeviation, risk_of
 from jaxcampaign.problems.campaign.spending import FixedPrice, Spending
 from jaxcampaign.problems.inputs import positive_number
@@ -51,7 +52,7 @@ class Campaign:
 
     maximise `sum_i mean_i e_i - risk_aversion * risk(e)`, where the effect e_i is 1 for a chosen
     option that is paid in full and r(b_i / p_i) for one that gets the money b_i (see `spending`),
-    subject to `sum_i b_i <= budget`, `l p_i y_i <= b_i <= p_i y_i`, y in {0, 1}^N, and rows.
+    subject to `sum_i b_i <= budget`, `l_i y_i <= b_i <= p_i y_i`, y in {0, 1}^N, and rows.
 
     Args:
       options: what `FittedModel.predict` returns, or a table with influencer_id, content_type,
@@ -177,6 +178,17 @@ class Campaign:
     def is_linear(self) -> bool:
         """Whether options are bought whole, for a value of their own each."""
         return self.spending.least == 1 and not (self.risk_aversion and self.measure.n_weights)
+
+    @cached_property
+    def least_payment(self) -> np.ndarray:
+        """l, money that an option gets at least if it is chosen, float64[N]."""
+        return least_payment(self.price, self.spending.least)
+
+    @cached_property
+    def least_share(self) -> np.ndarray:
+        """The share of its price that this is, float64[N]; 1 where an option costs nothing."""
+        paid = self.price > 0
+        return np.where(paid, self.least_payment / np.where(paid, self.price, 1.0), 1.0)
 
     @cached_property
     def measure(self) -> Measure:
@@ -316,6 +328,11 @@ class Campaign:
     def in_full(self, chosen: np.ndarray) -> Decision:
         """The options bool[N], each paid in full."""
         return Decision(chosen, np.where(chosen, self.price, 0.0))
+
+    def in_part(self, chosen: np.ndarray, spend: np.ndarray) -> Decision:
+        """The options bool[N], each paid so much, float64[N], cut to whole cents and its limits."""
+        cut = np.clip(down_to_cents(spend) / 100, self.least_payment, self.price)
+        return Decision(chosen, np.where(chosen, cut, 0.0) + 0.0)  # no -0.0
 
     def __repr__(self) -> str:
         n_rows = sum(map(len, self.families)) + len(self.rows)

@@ -21,7 +21,7 @@ class Spending(Protocol):
 
     @property
     def least(self) -> float:
-        """Least share of its price that a chosen option gets."""
+        """Least share of its price that a chosen option gets; in any case a cent."""
         ...
 
     def response(self, share: Any) -> Any:
@@ -64,7 +64,7 @@ class MinimumSpend:
     """A chosen option has its whole value from a least share of its price on, `l y <= b <= p y`.
 
     Args:
-      least: share of the price, between 0 and 1.
+      least: share of the price, between 0 and 1; begun cents are paid, and one at least.
     """
 
     least: float
@@ -92,7 +92,8 @@ class ConcaveResponse:
 
     Args:
       curvature: c, above 0; with 3, half of the money buys 82 % of the effect.
-      least: share of its price that a chosen option gets at least.
+      least: share of its price that a chosen option gets at least; in any case a cent, so that no
+        post counts that is not paid.
     """
 
     curvature: float = 2.0

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from jaxcampaign.problems import Rows
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Family
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.problems.campaign.assessment import limited
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.simplex import quiet_highs
 
@@ -103,24 +103,19 @@ def _solve(
 
 
 def _table(problem: Campaign, chosen: np.ndarray) -> pd.DataFrame:
-    """Limits that the plan does not keep."""
-    found = problem.assess(chosen).violations
-    reasons: dict[str, str] = {}
-    parts: list[Family | Rows] = [*problem.families, problem.rows]
-    for rows in parts:
-        names = list(rows.names) if len(rows) < 100_000 else []
-        reasons |= dict(zip(names, rows.reasons, strict=False))
+    """Limits that the plan does not keep, each with the reason of its own row."""
     records = []
-    for row in found:
-        short = row["activity"] < row["lower"]
-        need = row["lower"] if short else row["upper"]
-        records.append(
-            {
-                "row": row["row"],
-                "have": row["activity"],
-                "need": need,
-                "change": row["activity"] - need,
-                "reason": reasons.get(row["row"], ""),
-            }
-        )
+    for rows, activity, lower, upper in limited(problem, problem.in_full(chosen)):
+        for i in np.flatnonzero((activity < lower) | (activity > upper)).tolist():
+            have = float(activity[i])
+            need = float(rows.lower[i] if have < lower[i] else rows.upper[i])
+            records.append(
+                {
+                    "row": rows.names[i],
+                    "have": have,
+                    "need": need,
+                    "change": have - need,
+                    "reason": rows.reasons[i],
+                }
+            )
     return pd.DataFrame(records, columns=["row", "have", "need", "change", "reason"])

@@ -10,7 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from jaxcampaign.problems.campaign import Campaign, Family
+from jaxcampaign.problems.campaign.money import down_to_cents, in_cents, up_to_cents
 from jaxcampaign.relaxations.scaling import typical
+
+# Units of money in HiGHS: as a share of the least limit; the power of two of cents at most.
+_SMALL, _MOST_HALVINGS = 1e-3, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,16 +127,15 @@ def _of_family(
     family: Family, core: np.ndarray, was: np.ndarray, spend: np.ndarray, width: int, total: int
 ) -> list[_Block]:
     """The rows of one family, numbered from 0, and the row that defines its total, if any."""
-    weighed = weights_of(family, spend)
+    weighed, lower, upper, unit, worth = _measured(family, core, spend)
     fixed = np.where(was, weighed, 0.0)
     taken = np.bincount(family.group + 1, weights=fixed, minlength=len(family) + 1)[1:]
     own, group = weighed[core], family.group[core]
     column = np.flatnonzero((group >= 0) & (own != 0))
-    unit = typical(np.abs(own))
     # Rows that the core cannot break say nothing.
     most = np.bincount(group[column], weights=np.maximum(own[column], 0), minlength=len(family))
     least = np.bincount(group[column], weights=np.minimum(own[column], 0), minlength=len(family))
-    says = (taken + most > family.upper) | (taken + least < family.lower) | (family.share > 0)
+    says = (taken + most > upper) | (taken + least < lower) | (family.share > 0)
     needed = np.flatnonzero(says)
     at = np.full(len(family), -1)
     at[needed] = np.arange(len(needed))
@@ -160,12 +163,36 @@ def _of_family(
         entry = np.concatenate([entry, np.full(len(needed), -family.share)])
     rows = _Block(
         sparse.coo_array((entry, (row, kept)), shape=(len(needed), width)).tocsr(),
-        (family.lower[needed] - taken[needed]) / unit,
-        (family.upper[needed] - taken[needed]) / unit,
+        (lower[needed] - taken[needed]) / unit,
+        (upper[needed] - taken[needed]) / unit,
         needed,
-        np.full(len(needed), unit),
+        np.full(len(needed), worth),
     )
     return [rows, *made]
+
+
+def _measured(
+    family: Family, core: np.ndarray, spend: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """What options add to rows, float64[N], limits of the rows, their unit, and what it stands for.
+
+    Limits of money have next to no tolerance, so that HiGHS' own, which is 1e-9 of a row's
+    unit, must be nothing beside it. Whole cents are counted in powers of two: exact numbers, of
+    which two sums are equal or differ by far more. Other money is counted in units that are small
+    beside the limits.
+    """
+    weighed = weights_of(family, spend)
+    unit = typical(np.abs(weighed[core]))
+    if family.acts == "posts" or family.share:
+        return weighed, family.lower, family.upper, unit, unit
+    cents = in_cents(weighed)
+    if cents is None:
+        limits = np.abs(np.concatenate([family.lower, family.upper]))
+        limits = limits[np.isfinite(limits) & (limits > 0)]
+        unit *= np.clip(_SMALL * limits.min(initial=np.inf) / unit, _SMALL, 1.0)
+        return weighed, family.lower, family.upper, unit, unit
+    unit = 2.0 ** np.clip(np.round(np.log2(100 * unit)), 0, _MOST_HALVINGS)
+    return cents, up_to_cents(family.lower), down_to_cents(family.upper), unit, unit / 100
 
 
 def weights_of(family: Family, spend: np.ndarray) -> np.ndarray:

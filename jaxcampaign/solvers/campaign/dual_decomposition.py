@@ -264,7 +264,7 @@ class _Search:
     def take(self, chosen: np.ndarray, spend: np.ndarray) -> None:
         """Keep a plan if it is feasible and the best; money is shared out anew where it may be."""
         problem = self.problem
-        offers: list[np.ndarray | None] = [np.where(chosen, spend, 0.0)]
+        offers: list[np.ndarray | None] = [problem.in_part(chosen, spend).spend]
         if isinstance(problem.spending, ConcaveResponse):
             offers.append(allocate(problem, problem.value_prices(self.best.weights), chosen))
         for offer in offers:
