@@ -195,3 +195,36 @@ def test_counts_are_predicted_in_natural_units(campaign):
     review = model.fit(data, show=False).review(share=0.3, show=False)
     assert 0.85 < review.scores["all"]["sum_ratio"] < 1.15
     assert pd.api.types.is_float_dtype(data.history["clicks"])
+
+
+def test_what_a_user_writes(campaign):
+    tables = {name: table.copy() for name, table in campaign.tables.items()}
+    first = tables["events"].loc[tables["events"]["date"] > campaign.as_of, "event_id"].min()
+    for name, table in tables.items():
+        if "event_id" in table:
+            tables[name] = table.assign(event_id=table["event_id"].replace(first, "launch"))
+    data = jc.open_database(tables)
+    model = jc.EffectivenessModel(target="engagement", hybrid=QUICK)
+    model = model.fit(data, until=campaign.as_of, show=False)
+    outlook = model.predict(jc.enumerate_options(data, events=["launch"]), parts=False)
+    problem = jc.Campaign(
+        outlook,
+        budget=50_000,
+        risk_aversion=0.5,
+        constraints=[
+            jc.AtMost(2, per="influencer_id"),
+            jc.AtLeast(1, per="genre"),
+            jc.MaxShare(0.4, per="genre", of="spend"),
+            jc.AtMost(30, per=["event_location", "week"]),
+        ],
+    )
+    plan = jc.solve(problem)
+    assert plan.status == "optimal"
+    posts = plan.table()
+    assert (posts["event_id"] == "launch").all()
+    people = tables["influencers"].drop_duplicates("influencer_id").set_index("influencer_id")
+    spent = posts.groupby(people["genre"].loc[posts["influencer_id"].astype("str")].to_numpy())
+    money = spent["budget"].sum()
+    assert set(money.index) == set(people["genre"])
+    assert money.max() <= 0.4 * money.sum() * (1 + 1e-6) <= 0.4 * 50_000 * (1 + 1e-6)
+    assert posts.groupby("influencer_id", observed=True).size().max() <= 2

@@ -38,15 +38,22 @@ def _brute_force(data: Database, keep=lambda person, price, event, offset: True)
     return frame.sort_values(keys, ignore_index=True)[[*keys, "posted_at", "price"]]
 
 
+CARRIED = ["genre", "location", "event_location", "event_genre", "event_scale", "event_type"]
+
+
 def _plain(options: pd.DataFrame) -> pd.DataFrame:
     categories = options.select_dtypes("category").columns
     return options.astype(dict.fromkeys(categories, "str"))
 
 
+def _bare(options: pd.DataFrame) -> pd.DataFrame:
+    return _plain(options.drop(columns=CARRIED))
+
+
 def test_every_tuple_on_offer_once(small):
     options = enumerate_options(small)
     assert len(options) == 16
-    pd.testing.assert_frame_equal(_plain(options), _brute_force(small))
+    pd.testing.assert_frame_equal(_bare(options), _brute_force(small))
     for name in ("influencer_id", "content_type", "event_id"):
         assert options[name].dtype == "category"
         assert list(options[name].cat.categories) == sorted(set(options[name]))
@@ -96,7 +103,7 @@ WHERE: list[tuple[dict[str, Any], Any]] = [
 def test_where(small, where, keep):
     found = enumerate_options(small, where=where)
     assert 0 < len(found) < 16
-    pd.testing.assert_frame_equal(_plain(found), _brute_force(small, keep))
+    pd.testing.assert_frame_equal(_bare(found), _brute_force(small, keep))
 
 
 def test_choosing_ids(small):
@@ -111,7 +118,7 @@ def test_choosing_ids(small):
             and e.name in ("launch", "tour")
         ),
     )
-    pd.testing.assert_frame_equal(_plain(found), expected)
+    pd.testing.assert_frame_equal(_bare(found), expected)
     assert len(enumerate_options(small, events=[])) == 0
 
 
@@ -145,6 +152,14 @@ def test_influencers_as_they_were_known_before_the_cut_off():
     assert of.loc["007", "followers"] == 1e4
     assert np.isnan(of.loc["é", "followers"])  # no state known before the cut-off
     assert len(enumerate_options(data, as_of=late, where={"followers": 9.0})) == 0
+
+
+def test_what_constraints_name_rides_along(small):
+    found = enumerate_options(small)
+    assert list(found.columns[-6:]) == CARRIED
+    asked = enumerate_options(small, attributes=CARRIED)
+    pd.testing.assert_frame_equal(found, asked)
+    assert list(enumerate_options(small, attributes=()).columns)[-1] == "price"
 
 
 def test_attributes_ride_along(small):

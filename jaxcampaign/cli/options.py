@@ -23,9 +23,7 @@ SolverName = Literal[
     "mixed-integer",
     "brute-force",
 ]
-CampaignSolverName = Literal[
-    "auto", "dual-decomposition", "mixed-integer", "lp-rounding", "greedy"
-]
+CampaignSolverName = Literal["auto", "dual-decomposition", "mixed-integer", "lp-rounding", "greedy"]
 Device = Literal["auto", "cpu", "gpu"]
 
 

@@ -144,7 +144,7 @@ def _write_campaign(options: SynthCampaign) -> tuple[dict[str, int], pd.Timestam
     sizes = {f.name: getattr(options, f.name) for f in fields(options)}
     del sizes["out"], sizes["format"]
     campaign = synth_campaign(**sizes)
-    choices = enumerate_options(campaign.database(), as_of=campaign.as_of)
+    choices = enumerate_options(campaign.database(), as_of=campaign.as_of, attributes=())
     truth = pd.concat([choices, campaign.truth.of(choices, campaign.as_of)], axis=1)
     tables = campaign.tables | {
         "truth/history": campaign.truth.history,

@@ -103,7 +103,8 @@ def write_plan(
 
     Args:
       answer: what was found.
-      folder: made if need be; files of an earlier plan there are replaced.
+      folder: made if need be; files of an earlier plan there are replaced, and tables that it
+        wrote and this one does not need are removed.
       run: configuration under "inputs", seed, versions, device, seconds per stage.
       tables: tables that the problem was built from and that are nowhere else, by file name.
 
@@ -126,9 +127,30 @@ def write_plan(
         digests = {name: file_digest(made / name) for name in hashed}
         stated = run | {"command": kind.command, "sha256": digests}
         _write_json(stated, made / "run.json")
+        left_over = _left_over(folder, stated)
         for name in (*hashed, "run.json"):
             (made / name).replace(folder / name)
+    for name in left_over:
+        (folder / name).unlink(missing_ok=True)
     return record
+
+
+def _left_over(folder: Path, stated: dict[str, Any]) -> list[str]:
+    """Tables of an earlier plan in the folder, as it wrote them, that a new plan does not need."""
+    try:
+        earlier = json.loads((folder / "run.json").read_text("utf-8"))["sha256"]
+        names = sorted(set(earlier) - set(stated["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # no plan, or none that says what it wrote
+    inputs = stated.get("inputs", {}).values()
+    return [
+        name
+        for name in names
+        if (folder / name).is_file()
+        and Path(name).name == name
+        and str((folder / name).resolve()) not in inputs
+        and file_digest(folder / name) == earlier[name]
+    ]
 
 
 def read_plan(folder: Path) -> Plan:

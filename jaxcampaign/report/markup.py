@@ -67,6 +67,11 @@ def data_table(frame: pd.DataFrame, columns: Sequence[Column], *, label: str) ->
     return scroll_box(table, label=label)
 
 
+def folded(content: Markup, *, summary: str) -> Markup:
+    """What is shown on demand; on paper its summary stands for it."""
+    return element("details", element("summary", summary), content)
+
+
 def scroll_box(content: Markup, *, label: str) -> Markup:
     """A box that scrolls on a screen, also by keyboard, and is whole on paper."""
     return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)

@@ -33,12 +33,14 @@ class MixedInteger:
     Args:
       time_limit: seconds at most, for everything.
       gap: relative gap at which to stop.
-      warm: finds the first incumbent and the root relaxation's proof.
+      warm: finds the first incumbent and the root relaxation's proof; campaigns need none.
     """
 
     time_limit: float = 60.0
     gap: float = 1e-6
-    warm: LPRounding = field(default_factory=lambda: LPRounding(samples=2, thresholds=(0.5, 0.8)))
+    warm: LPRounding = field(
+        default_factory=lambda: LPRounding(samples=2, thresholds=(0.5, 0.8)), repr=False
+    )
 
     def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; the key is consumed."""

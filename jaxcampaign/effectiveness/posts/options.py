@@ -16,8 +16,17 @@ from jaxcampaign.tables.coercion import closest
 from jaxcampaign.tables.memory import memory_limit_bytes
 from jaxcampaign.tables.references import check_known
 
+# Attributes that options carry where nothing else is asked for, as far as the tables have them.
+_ATTRIBUTES = (
+    "genre",
+    "location",
+    "event_location",
+    "event_genre",
+    "event_scale",
+    "event_type",
+)
 _MICROSECONDS = 3_600_000_000  # per hour
-_COLUMN_BYTES = 8
+_NUMBER_BYTES, _CODE_BYTES = 8, 4
 _COPIES = 1.5  # at the peak, while a column is being made
 
 
@@ -29,7 +38,7 @@ def enumerate_options(
     content_types: Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     as_of: pd.Timestamp | str | None = None,
-    attributes: Sequence[str] = (),
+    attributes: Sequence[str] | None = None,
     memory_limit_gb: float | None = None,
 ) -> pd.DataFrame:
     """All posts that can be bought: prices x (events x posting times).
@@ -46,7 +55,9 @@ def enumerate_options(
         (`event_date`), offset_hours and posted_at. A missing value meets no condition.
       as_of: planning cut-off (a naive time is UTC): no post at or before it is an option, and
         influencers are as they were known before it. Without it, all times and the last state.
-      attributes: further columns to carry along, by the names that `where` takes.
+      attributes: further columns to carry along, by the names that `where` takes; by default what
+        constraints most often name: genre and location of the influencer, and event_location,
+        event_genre, event_scale and event_type, where the tables have them.
       memory_limit_gb: limit in 1e9 bytes; the machine's free memory when None.
 
     Returns:
@@ -77,6 +88,8 @@ def enumerate_options(
             keep["offers"] &= holds(offers[column], condition)
         else:
             keep["times"] &= holds(times[column], condition)
+    if attributes is None:
+        attributes = [name for name in _ATTRIBUTES if name in offers or name in times]
     of_offers = {
         "influencer_id": True,
         "content_type": True,
@@ -86,7 +99,11 @@ def enumerate_options(
         "price": True,
     } | {name: _is_of_offers(name, offers, times) for name in attributes}
     offers, times = offers[keep["offers"]], times[keep["times"]]
-    _check_memory(len(offers) * len(times), len(of_offers), memory_limit_gb)
+    row_bytes = sum(
+        _CODE_BYTES if isinstance(table[name].dtype, pd.StringDtype) else _NUMBER_BYTES
+        for name, table in ((n, offers if of else times) for n, of in of_offers.items())
+    )
+    _check_memory(len(offers) * len(times), row_bytes, memory_limit_gb)
     columns = {
         name: _spread(offers[name], each=len(times))
         if is_of_offers
@@ -156,8 +173,8 @@ def _is_of_offers(column: str, offers: pd.DataFrame, times: pd.DataFrame) -> boo
     raise InputError(problem, table="options", column=str(column), remedy=remedy)
 
 
-def _check_memory(rows: int, n_columns: int, limit_gb: float | None) -> None:
-    estimate = rows * n_columns * _COLUMN_BYTES * _COPIES
+def _check_memory(rows: int, row_bytes: int, limit_gb: float | None) -> None:
+    estimate = rows * row_bytes * _COPIES
     limit = memory_limit_bytes(limit_gb)
     if estimate > limit:
         raise MemoryLimitError(

@@ -50,8 +50,14 @@ class CampaignMultipliers:
 
     @classmethod
     def of(cls, problem: Campaign, price: np.ndarray, weights: np.ndarray) -> CampaignMultipliers:
-        """From one signed price for each row: above 0 for its upper limit, below for its lower."""
+        """From one signed price for each row: above 0 for its upper limit, below for its lower.
+
+        Prices of the family that bounds keep would prove nothing, and are left out.
+        """
         price = np.nan_to_num(price, nan=0.0, posinf=0.0, neginf=0.0)
+        if problem.kept is not None:
+            begin = sum(map(len, problem.families[: problem.kept]))
+            price[begin : begin + len(problem.families[problem.kept])] = 0.0
         lower, upper = problem.limits
         return cls(
             np.where(np.isfinite(upper), np.maximum(price, 0.0), 0.0),

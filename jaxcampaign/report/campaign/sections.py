@@ -24,11 +24,13 @@ from jaxcampaign.report.blocks import (
 from jaxcampaign.report.campaign import wording
 from jaxcampaign.report.campaign.figures import group_figure, value_figure, week_figure
 from jaxcampaign.report.campaign.frames import budget_price, group_frame, price_frame, week_frame
-from jaxcampaign.report.markup import Column, Markup, data_table, element
+from jaxcampaign.report.markup import Column, Markup, data_table, element, folded
 from jaxcampaign.report.wording import ceiling, counted, number
 from jaxcampaign.solvers import CampaignSolution
 
 _CHANGE = "smallest_change"
+# Limits that the page shows at once; the others are folded.
+_FIRST_LIMITS = 15
 _GROUPS = {"genre": "By genre", "event_id": "By event"}
 
 
@@ -175,11 +177,14 @@ def price_section(solution: CampaignSolution) -> Markup:
         Column("most", "Limit", _or_nothing, True),
     ]
     more = wording.more_budget(solution, budget_price(solution))
+    below = frame.iloc[_FIRST_LIMITS:MAX_ROWS]
+    n_more, rest = len(below), data_table(below, columns, label="More shadow prices")
     return section(
         heading,
         element("p", more) if more else Markup(),
         how_many(min(len(frame), MAX_ROWS), len(frame), "limit", "weightiest"),
-        data_table(frame.head(MAX_ROWS), columns, label="Shadow prices"),
+        data_table(frame.head(_FIRST_LIMITS), columns, label="Shadow prices"),
+        *([folded(rest, summary=f"{counted(n_more, 'more limit')}")] if n_more else []),
         note(
             "Shadow prices: what one more unit of a limit is worth at most, and about that for "
             "small changes. They are the proof of the bound. Limits on posts that are kept "

@@ -29,17 +29,19 @@ from jaxcampaign.solvers.base import Clock, Finding
 from jaxcampaign.solvers.campaign.candidates import Candidates
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
+from jaxcampaign.solvers.campaign.population import Population
 
 if TYPE_CHECKING:
     from jaxcampaign.solvers.solution import Solution
 
 # The core holds so many options for each coupling row, and at least and at most so many.
 _PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
-_GROWTH = 2.0
-_LP_ROUNDS, _TURNS = 6, 14
+_GROWTH, _LP_ROUNDS = 2.0, 6
+# The same for whole options, and by what factor it grows.
+_WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 3.0
 # Shares of the time that is left for a first branch and bound on the core, and for programs around
 # its plan, before it goes on; and what counts as the time where there is no limit.
-_FIRST_SHARE, _AROUND_SHARE, _LONG = 0.15, 0.4, 600.0
+_FIRST_SHARE, _AROUND_SHARE, _LONG = 0.1, 0.5, 600.0
 # Steps of the weights of a risk.
 _RISK_ROUNDS = 12
 # Options at most for which the smallest change of limits is sought.
@@ -104,9 +106,11 @@ class _Search:
 
     def run(self, start: CampaignMultipliers | None) -> Finding:
         began = time.monotonic()
-        self.prices(start)
+        if start is not None or not (self.problem.is_linear and self.all_in_core()):
+            self.prices(start)
         self.statistics["dual_seconds"] = time.monotonic() - began
-        self.core()
+        if self.relax():
+            self.whole()
         if self.decision is None and not self.infeasible:
             self.pack()
         if self.decision is None:
@@ -139,84 +143,110 @@ class _Search:
             weights = weights + 2 / (turn + 2) * (worst - weights)
         self.statistics["evaluations"] = evaluations
 
-    def core(self) -> None:
-        """Linear programs over cores until they prove the bound, then an integer program."""
-        problem = self.problem
-        n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
-        size = int(np.clip(_PER_ROW * (n_rows + len(problem.rows)), _FEWEST, _MOST))
-        relaxed = False
+    def relax(self) -> bool:
+        """Linear programs over cores until they prove the bound; False where nothing is left."""
+        problem, size = self.problem, self.size(_PER_ROW, _FEWEST)
         if problem.spending.least < 1:
             # Money can be shared out anew, so the choice at the prices may do as it is.
             at = priced(problem, self.best)
             self.take(best_few(problem, at.reduced), at.share * problem.price)
-        for turn in range(_TURNS):
+        rounds = 0
+        while rounds < _LP_ROUNDS:
             core, elsewhere, program = self.program(size)
-            everything = elsewhere == -np.inf
             self.statistics["core"] = len(core)
-            if not relaxed:
-                answer = program.solve(integer=False, seconds=self.clock.left)
-                if answer.infeasible:
-                    if everything:
-                        # With money that could be shared out otherwise it proves nothing.
-                        self.infeasible = problem.spending.least == 1
-                        return
-                    size = int(size * _GROWTH)
-                    continue
-                before = self.bound
-                if answer.price is not None:
-                    self.consider(answer.multipliers(problem, self.best.weights))
-                near = self.bound - answer.value <= _NEAR * abs(self.bound)
-                relaxed = near or turn >= _LP_ROUNDS or self.bound >= before
-                if self.clock.out:
-                    return
-                if not relaxed:
-                    continue
-            began = time.monotonic()
-            whole = self.clock.left if np.isfinite(self.clock.left) else _LONG
-            for share in (_FIRST_SHARE, 1.0):
-                answer = program.solve(
-                    integer=True,
-                    seconds=min(share * whole, self.clock.left),
-                    gap=self.gap / 2,
-                    start=None if self.decision is None else self.decision.chosen,
-                )
-                if answer.chosen is not None:
-                    self.take(answer.chosen, program.spend)
-                if answer.finished:
-                    break
-                if share < 1:
-                    self.search_around(_AROUND_SHARE * whole)
-            self.statistics["integer_seconds"] = time.monotonic() - began
-            if answer.infeasible and everything:
+            answer = program.solve(integer=False, seconds=self.clock.left)
+            if answer.infeasible:
+                if elsewhere == -np.inf:
+                    # With money that could be shared out otherwise it proves nothing.
+                    self.infeasible = problem.spending.least == 1
+                    return False
+                size = int(size * _GROWTH)
+                continue
+            rounds, before = rounds + 1, self.bound
+            if answer.price is not None:
+                self.consider(answer.multipliers(problem, self.best.weights))
+            if self.clock.out:
+                return False
+            if self.bound - answer.value <= _NEAR * abs(self.bound) or self.bound >= before:
+                break
+        return True
+
+    def whole(self) -> None:
+        """Integer programs over growing cores until they close the gap."""
+        problem, began = self.problem, time.monotonic()
+        limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
+        # The fewest options that might do: small programs are solved in no time.
+        size = self.size(_PER_ROW, _FEWEST)
+        if problem.is_linear:
+            size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
+        share = _FIRST_SHARE
+        while not (self.near_enough() or self.clock.out):
+            core, elsewhere, program = self.program(size)
+            self.statistics["integer_core"] = len(core)
+            answer = program.solve(
+                integer=True,
+                seconds=min(share * limit, self.clock.left),
+                gap=self.gap / 2,
+                start=None if self.decision is None else self.decision.chosen,
+            )
+            if answer.chosen is not None:
+                self.take(answer.chosen, program.spend)
+            if answer.infeasible and elsewhere == -np.inf:
                 self.infeasible = problem.spending.least == 1
-                return
-            best = self.bound
+                break
             if problem.is_linear:
-                whole = max(answer.bound, elsewhere, self.worth)
-                self.claimed = whole if self.claimed is None else min(self.claimed, whole)
-                best = min(self.claimed, best)
-            if best - self.worth <= self.gap * abs(best) or self.clock.out or everything:
-                return
-            size = int(size * _GROWTH)
+                claim = max(answer.bound, elsewhere, self.worth)
+                self.claimed = claim if self.claimed is None else min(self.claimed, claim)
+            if answer.finished and elsewhere == -np.inf:
+                break
+            if answer.finished:
+                size = int(_WHOLE_GROWTH * size)
+            elif share < 1:
+                self.search_around(_AROUND_SHARE * limit)
+                share = 1.0
+            else:
+                break
+        self.statistics["integer_seconds"] = time.monotonic() - began
 
     def search_around(self, seconds: float) -> None:
-        """Improve the plan by small programs around it."""
+        """Improve the plan: by crossing many where that can be done, else by small programs."""
         if self.decision is None:
             return
-        problem, end = self.problem, Clock.after(seconds)
+        problem = self.problem
+        end = Clock.after(min(seconds, self.clock.left))
         at = priced(problem, self.best)
-        effect = problem.spending.response(at.share)
-        values = problem.value_prices(self.best.weights)[None] * effect
+        spend, effect = at.share * problem.price, problem.spending.response(at.share)
+        value = problem.value_prices(self.best.weights) * effect
         flips = flip_costs(problem, at.reduced)
-        around = Neighbourhoods(problem, values, at.share * problem.price, flips)
-        while not (end.out or self.clock.out or around.exhausted or self.near_enough()):
+        search: Population | Neighbourhoods | None = Population.of(
+            problem,
+            self.decision.chosen,
+            value=value,
+            spend=spend,
+            reduced=at.reduced,
+            flips=flips,
+            center=best_few(problem, at.reduced),
+        )
+        if search is None:
+            search = Neighbourhoods(problem, value[None], spend, flips, self.gap / 2)
+        while not (end.out or search.exhausted or self.near_enough()):
             before = self.worth
-            found = around.step(self.decision.chosen, min(end.left, self.clock.left), self.gap / 2)
+            found = search.step(self.decision.chosen, end.left)
             if found is not None:
-                self.take(found, at.share * problem.price)
+                self.take(found, spend)
             if self.worth > before:
-                around.improved()
-        self.statistics["neighbourhood_seconds"] = seconds - end.left
+                search.improved()
+        self.statistics["around_seconds"] = seconds - end.left
+
+    def size(self, per_row: int, fewest: int) -> int:
+        """Options of a first core, by the rows that couple groups."""
+        problem = self.problem
+        n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
+        return int(np.clip(per_row * (n_rows + len(problem.rows)), fewest, _MOST))
+
+    def all_in_core(self) -> bool:
+        """The first core holds every option: its linear program has all the prices."""
+        return self.problem.n_items <= _GROWTH**2 * self.size(_PER_ROW, _FEWEST)
 
     def pack(self) -> None:
         """A plan that keeps upper limits by construction, where no core had one in time."""
@@ -241,6 +271,9 @@ class _Search:
         flips = flip_costs(problem, at.reduced)
         finite = np.flatnonzero(np.isfinite(flips))
         core, elsewhere = finite, -np.inf
+        if self.decision is not None and problem.is_linear:
+            # Options that a better plan could not turn round need not be looked at.
+            size = min(size, int((flips[finite] <= self.bound - self.worth).sum()) + 1)
         # Up to a factor, more options cost HiGHS less than another turn would.
         if len(finite) > _GROWTH**2 * size:
             core = finite[np.argpartition(flips[finite], size)[:size]]

@@ -31,6 +31,7 @@ class Neighbourhoods:
       values: float64[T, N], as for `CoreProgram`.
       spend: float64[N].
       flips: float64[N], flip costs at the best prices.
+      gap: relative gap at which a program stops.
       seed: of the choice.
     """
 
@@ -40,9 +41,10 @@ class Neighbourhoods:
         values: np.ndarray,
         spend: np.ndarray,
         flips: np.ndarray,
+        gap: float,
         seed: int = 0,
     ):
-        self._problem, self._values, self._spend = problem, values, spend
+        self._problem, self._values, self._spend, self._gap = problem, values, spend, gap
         order = np.argsort(flips, kind="stable")
         self._order = order[np.isfinite(flips[order])]
         self._rng = np.random.default_rng(seed)
@@ -54,7 +56,7 @@ class Neighbourhoods:
         """Nothing better was found for long, or there is nothing small to free."""
         return self._idle >= _PATIENCE or len(self._order) <= _FIRST
 
-    def step(self, chosen: np.ndarray, seconds: float, gap: float) -> np.ndarray | None:
+    def step(self, chosen: np.ndarray, seconds: float) -> np.ndarray | None:
         """The best plan, bool[N], that agrees with a plan but for the options freed now."""
         size = int(min(self._size, len(self._order) / 2))
         near = min(len(self._order), int(8 * _SPREAD * size))
@@ -65,7 +67,9 @@ class Neighbourhoods:
         fixed[core] = False
         program = CoreProgram(self._problem, self._values, self._spend, core, fixed)
         began = time.monotonic()
-        answer = program.solve(integer=True, seconds=min(4 * _AIM, seconds), gap=gap, start=chosen)
+        answer = program.solve(
+            integer=True, seconds=min(4 * _AIM, seconds), gap=self._gap, start=chosen
+        )
         took = time.monotonic() - began
         grow = took < _AIM and answer.finished
         self._size = max(self._size * (_MORE if grow else _LESS), _LEAST)

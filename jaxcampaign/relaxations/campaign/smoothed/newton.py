@@ -1,14 +1,8 @@
 """Prices of a campaign's rows by projected Newton steps on its smoothed dual, cooled down.
 
-The dual is convex in the prices; smoothed, its Hessian is that of a few numbers for each option:
-with w = y (1 - y) / gamma and a_j the coefficients of option j (money times the share it gets),
-
-    H = sum_j w_j a_j a_j^T  -  sum over full groups of  s s^T / sum_j w_j,    s = sum_j w_j a_j,
-
-the second term because a full group's choice shifts from one option to another; where money buys
-effect, `sum_j y_j soft_j m_j m_j^T` more, m_j the money coefficients. The options whose
-choice is not settled are few once the temperature is low; while they are many, some groups stand
-for all. Prices at their limit of 0 that would fall further are held there (Bertsekas, 1982).
+The options whose choice is not settled, which the second derivatives are made of, are few once the
+temperature is low; while they are many, some groups stand for all. Prices at their limit of 0 that
+would fall further are held there (Bertsekas, 1982).
 """
 
 from __future__ import annotations
@@ -18,9 +12,9 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from scipy import linalg, sparse
 
 from jaxcampaign.progress import progress
+from jaxcampaign.relaxations.campaign.smoothed.curvature import Curvature, Term
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, evaluate
 
 # Temperatures, in units of a typical value: from the first down to the last by a factor.
@@ -33,7 +27,7 @@ _DOUBLINGS, _HALVINGS = 30, 4
 _SETTLED = 1e-2
 _LAST_SETTLED = 1e-5
 # Options that a Hessian is made of, at most: beyond it groups are sampled.
-_MOST_OPTIONS = 600_000
+_MOST_OPTIONS = 200_000
 # y (1 - y) below which an option is settled.
 _UNSETTLED = 1e-4
 # Damping as a share of the Hessian's diagonal: at first, and the factor by which it is changed.
@@ -165,12 +159,12 @@ class _Dual:
             error = np.where(held, 0.0, np.abs(slope) / self.size).max(initial=0.0)
             if error <= (_LAST_SETTLED if last else _SETTLED) or time.monotonic() >= end:
                 break
-            hessian = self._hessian(answers, gamma)
+            curvature = self._curvature(answers, gamma)
             free = np.flatnonzero(~held)
             moved = False
             for _ in range(8):
                 step = np.zeros(len(x))
-                step[free] = self._solved(hessian[np.ix_(free, free)], slope[free])
+                step[free] = curvature.solved(slope[free], free, self.damping)
                 new = np.maximum(x - step, 0.0)
                 found = self.at(new, gamma)
                 expected = slope @ (x - new)
@@ -184,79 +178,43 @@ class _Dual:
                 break
         return x
 
-    def _solved(self, hessian: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        diagonal = np.diag(hessian)
-        floor = 1e-9 * max(diagonal.max(initial=0.0), 1e-9)
-        damped = hessian + np.diag(self.damping * diagonal + floor)
-        try:
-            return linalg.cho_solve(linalg.cho_factor(damped), slope)
-        except linalg.LinAlgError:
-            return slope / (diagonal + floor)
-
-    def _hessian(self, answers: list[Answer], gamma: float) -> np.ndarray:
-        """Second derivatives, float64[K, K]."""
-        n = self.coupling.n_rows
-        total = np.zeros((n + 1, n + 1))
+    def _curvature(self, answers: list[Answer], gamma: float) -> Curvature:
+        """Second derivatives over the prices of limits."""
+        coupling = self.coupling
+        n_rows, money_buys = coupling.n_rows + 1, coupling.spending.least < 1
+        terms = []
         for number, answer in enumerate(answers):
             y = np.asarray(answer.choice)
-            rows = np.arange(len(y))
-            weigh = 1.0
-            if y.size > _MOST_OPTIONS:
-                # Settled options count for nothing: how many are not is seen on a sample.
-                few = self._rng.choice(len(y), max(_MOST_OPTIONS // y.shape[1] // 8, 1), False)
-                share = np.mean(y[few] * (1 - y[few]) > _UNSETTLED)
-                most = int(_MOST_OPTIONS / max(share * y.shape[1], 1e-9))
-                if most < len(y):
-                    rows = np.sort(self._rng.choice(len(y), max(most, 1), False))
-                    weigh = len(y) / len(rows)
-                    y = y[rows]
+            groups, weigh = self._sampled(y)
+            y = y[groups]
             spread = y * (1 - y)
             g, w = np.nonzero(spread > _UNSETTLED)
+            row = self._row[number][:, groups[g], w]
+            coefficient = self._coefficient[number][:, groups[g], w].astype(np.float64)
+            spends = np.array(coupling.tables[number].spends, bool)
+            if money_buys:
+                coefficient[spends] *= np.asarray(answer.share)[groups[g], w]
+            full = (np.asarray(answer.level)[groups] > 0)[g]
             weight = spread[g, w].astype(np.float64) / gamma
-            at_row = self._row[number][:, rows[g], w]
-            coefficient = self._coefficient[number][:, rows[g], w].astype(np.float64)
-            spends = np.array(self.coupling.tables[number].spends, bool)
-            if self.coupling.spending.least < 1:
-                coefficient[spends] *= np.asarray(answer.share)[rows[g], w]
-            full = np.asarray(answer.level)[rows] > 0
-            total += weigh * _second(g, weight, at_row, coefficient, full, n + 1)
-            if self.coupling.spending.least < 1:
-                soft = np.asarray(answer.soft)[rows] * y
+            terms.append(Term.of(g, weight, row, coefficient, full, n_rows, weigh))
+            if money_buys:
+                soft = np.asarray(answer.soft)[groups] * y
                 g, w = np.nonzero(soft > 0)
-                money = self._coefficient[number][:, rows[g], w][spends].astype(np.float64)
-                a = _by_option(self._row[number][:, rows[g], w][spends], money, n + 1)
-                total += weigh * (a.T @ (a * soft[g, w, None])).toarray()
-        hessian = self.coupling.shared(total[1:, 1:])
-        hessian = self.coupling.shared(hessian.T)
-        return self.sign[:, None] * hessian[np.ix_(self.row, self.row)] * self.sign
+                row = self._row[number][:, groups[g], w][spends]
+                money = self._coefficient[number][:, groups[g], w][spends].astype(np.float64)
+                weight = soft[g, w].astype(np.float64)
+                terms.append(Term.plain(weight, row, money, n_rows, weigh))
+        return Curvature(terms, coupling.shared, self.row, self.sign, coupling.n_rows)
 
-
-def _second(
-    group: np.ndarray,
-    weight: np.ndarray,
-    row: np.ndarray,
-    coefficient: np.ndarray,
-    full: np.ndarray,
-    n_rows: int,
-) -> np.ndarray:
-    """`sum w a a^T - sum over full groups of s s^T / sum w`, float64[rows, rows]."""
-    a = _by_option(row, coefficient, n_rows)
-    first = (a.T @ (a * weight[:, None])).toarray()
-    own = np.flatnonzero(full[group])
-    if not len(own):
-        return first
-    numbers, at = np.unique(group[own], return_inverse=True)
-    by_group = sparse.csr_array(
-        (weight[own], (at, np.arange(len(own)))), shape=(len(numbers), len(own))
-    )
-    s = by_group @ a[own]
-    inverse = 1 / np.bincount(at, weights=weight[own])
-    return first - (s.T @ (s * inverse[:, None])).toarray()
-
-
-def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.csr_array:
-    """Coefficients [P, n] as one sparse row for each option, float64[n, rows]."""
-    n_families, n = row.shape
-    place = np.tile(np.arange(n), n_families)
-    triplets = (coefficient.ravel(), (place, row.ravel()))
-    return sparse.coo_array(triplets, shape=(n, n_rows)).tocsr()
+    def _sampled(self, y: np.ndarray) -> tuple[np.ndarray, float]:
+        """Groups of a table f32[g, w] that stand for all, and how many each stands for."""
+        n = len(y)
+        if y.size <= _MOST_OPTIONS:
+            return np.arange(n), 1.0
+        # Settled options count for nothing: how many are not is seen on a sample.
+        few = self._rng.choice(n, max(_MOST_OPTIONS // y.shape[1] // 8, 1), False)
+        share = np.mean(y[few] * (1 - y[few]) > _UNSETTLED)
+        most = max(int(_MOST_OPTIONS / max(share * y.shape[1], 1e-9)), 1)
+        if most >= n:
+            return np.arange(n), 1.0
+        return np.sort(self._rng.choice(n, most, False)), n / most

@@ -215,9 +215,11 @@ def evaluate(
 @partial(jax.jit, static_argnames="spending")
 def choose(table: Table, price: Array, gamma: Array, level: Array, spending: Spending) -> Answer:
     """The smoothed choice at prices f32[M + 1], the first of which is 0."""
-    spends = jnp.array(table.spends, jnp.float32).reshape(-1, 1, 1)
-    paid = table.coefficient * price[table.row]
-    money, choice = (paid * spends).sum(axis=0), (paid * (1 - spends)).sum(axis=0)
+    money = choice = jnp.zeros_like(table.value)
+    # One family after the other: fused into a sum over families, a gather takes ten times as long.
+    for number, spends in enumerate(table.spends):
+        paid = table.coefficient[number] * price[table.row[number]]
+        money, choice = (money + paid, choice) if spends else (money, choice + paid)
     share, soft = spending.best_share(table.value, money), spending.softness(table.value, money)
     c = table.value * spending.response(share) - money * share - choice
     c = jnp.where(table.value > _NEVER, c, _NEVER)
@@ -251,12 +253,11 @@ def choose(table: Table, price: Array, gamma: Array, level: Array, spending: Spe
     parts = min(_PARTS, c.shape[0])
     part = jnp.arange(c.shape[0]) * parts // c.shape[0]
     n_rows = price.shape[0]
-    place = part[None, :, None] * n_rows + table.row
-    activity = jax.ops.segment_sum(
-        (table.coefficient * jnp.where(spends > 0, share, 1.0) * y).ravel(),
-        place.ravel(),
-        num_segments=parts * n_rows,
-    )
+    activity = jnp.zeros(parts * n_rows)
+    for number, spends in enumerate(table.spends):
+        place = part[:, None] * n_rows + table.row[number]
+        used = table.coefficient[number] * (share * y if spends else y)
+        activity += jax.ops.segment_sum(used.ravel(), place.ravel(), num_segments=len(activity))
     return Answer(worth, y, share, soft, mu, activity.reshape(parts, n_rows))
 
 

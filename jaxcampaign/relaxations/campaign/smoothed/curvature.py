@@ -1,0 +1,172 @@
+"""Second derivatives of a campaign's smoothed dual, and Newton steps that they make.
+
+With w = y (1 - y) / gamma and a_j the coefficients of option j (money times the share it gets),
+
+    H = sum_j w_j a_j a_j^T  -  sum over full groups of  s s^T / sum_j w_j,    s = sum_j w_j a_j,
+
+the second term because a full group's choice shifts from one option to another; where money buys
+effect, `sum_j y_j soft_j m_j m_j^T` more, m_j the money coefficients. With few prices H is a dense
+matrix and a step one factorisation; with thousands H is never formed: its products with a vector
+are two passes over the unsettled options, and a step takes a few dozen of them (conjugate
+gradients, scaled by the diagonal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse.linalg import LinearOperator, cg
+
+# Prices up to which H is formed.
+_DENSE = 1500
+# A step by conjugate gradients leaves so much of the slope, after so many products at most.
+_RESIDUAL, _MOST_PRODUCTS = 1e-2, 100
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """`weigh (A^T diag(w) A - S^T diag(1 / v) S)` over the sums of each row's group.
+
+    Attributes:
+      a: float64[n, M + 1], coefficients of the unsettled options.
+      w: float64[n].
+      s: float64[g, M + 1], sums of `w a` over each full group.
+      v: float64[g], sums of w.
+      weigh: how many each of them stands for.
+    """
+
+    a: sparse.csr_array
+    w: np.ndarray
+    s: sparse.csr_array
+    v: np.ndarray
+    weigh: float
+
+    @classmethod
+    def of(
+        cls,
+        group: np.ndarray,
+        w: np.ndarray,
+        row: np.ndarray,
+        coefficient: np.ndarray,
+        full: np.ndarray,
+        n_rows: int,
+        weigh: float,
+    ) -> Term:
+        """From n options.
+
+        Args:
+          group: int64[n].
+          w: float64[n].
+          row: int64[P, n], each option's row in each family, 0 for none.
+          coefficient: float64[P, n].
+          full: bool[n], whether the option's group is full.
+          n_rows: M + 1.
+          weigh: how many each option stands for.
+        """
+        a = _by_option(row, coefficient, n_rows)
+        own = np.flatnonzero(full)
+        numbers, at = np.unique(group[own], return_inverse=True)
+        shape = (len(numbers), len(own))
+        sums = sparse.csr_array((w[own], (at, np.arange(len(own)))), shape=shape)
+        v = np.bincount(at, weights=w[own], minlength=len(numbers))
+        return cls(a, w, sparse.csr_array(sums @ a[own]), v, weigh)
+
+    @classmethod
+    def plain(
+        cls, w: np.ndarray, row: np.ndarray, coefficient: np.ndarray, n_rows: int, weigh: float
+    ) -> Term:
+        """The same without groups."""
+        no = np.zeros(len(w), bool)
+        return cls.of(np.zeros(len(w), np.int64), w, row, coefficient, no, n_rows, weigh)
+
+    def product(self, x: np.ndarray) -> np.ndarray:
+        """The matrix times x, float64[M + 1]."""
+        first = self.a.T @ (self.w * (self.a @ x))
+        return self.weigh * (first - self.s.T @ ((self.s @ x) / self.v))
+
+    def diagonal(self) -> np.ndarray:
+        """Its diagonal, float64[M + 1]."""
+        first = self.a.multiply(self.a).T @ self.w
+        return self.weigh * (first - self.s.multiply(self.s).T @ (1 / self.v))
+
+    def dense(self) -> np.ndarray:
+        """The matrix, float64[M + 1, M + 1]."""
+        first = (self.a.T @ (self.a * self.w[:, None])).toarray()
+        return self.weigh * (first - (self.s.T @ (self.s * (1 / self.v)[:, None])).toarray())
+
+
+class Curvature:
+    """H over the prices of limits.
+
+    Args:
+      terms: its parts.
+      shared: takes shares of families' totals off, float64[M] or [M, n]; symmetric.
+      row: int64[K], row of each limit.
+      sign: float64[K], 1 for upper limits and -1 for lower ones.
+      n_rows: M.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        shared: Callable[[np.ndarray], np.ndarray],
+        row: np.ndarray,
+        sign: np.ndarray,
+        n_rows: int,
+    ):
+        self._terms, self._shared, self._row, self._sign = terms, shared, row, sign
+        self._n_rows = n_rows
+        self._matrix: np.ndarray | None = None
+        if len(row) <= _DENSE:
+            whole = sum((term.dense() for term in terms), np.zeros((n_rows + 1, n_rows + 1)))
+            whole = shared(shared(whole[1:, 1:]).T)
+            self._matrix = sign[:, None] * whole[np.ix_(row, row)] * sign
+            self.diagonal = np.diag(self._matrix)
+        else:
+            # Shares change every entry a little, and a scale need not be exact.
+            own = sum((term.diagonal() for term in terms), np.zeros(n_rows + 1))
+            self.diagonal = np.maximum(own[1:][row], 0.0)
+
+    def solved(self, slope: np.ndarray, free: np.ndarray, damping: float) -> np.ndarray:
+        """The x over the free prices int64[k] with `(H + damping diag(H)) x = slope` there."""
+        floor = 1e-9 * max(self.diagonal.max(initial=0.0), 1e-9)
+        extra = damping * self.diagonal[free] + floor
+        if self._matrix is None:
+            return self._iterated(slope, free, extra)
+        damped = self._matrix[np.ix_(free, free)] + np.diag(extra)
+        try:
+            return linalg.cho_solve(linalg.cho_factor(damped), slope)
+        except linalg.LinAlgError:
+            return slope / (np.diag(damped) + floor)
+
+    def _iterated(self, slope: np.ndarray, free: np.ndarray, extra: np.ndarray) -> np.ndarray:
+        row, sign = self._row[free], self._sign[free]
+        scale = self.diagonal[free] + extra
+
+        def product(x: np.ndarray) -> np.ndarray:
+            at = np.bincount(row, weights=sign * x.ravel(), minlength=self._n_rows)
+            of_row = np.concatenate([[0.0], self._shared(at)])
+            total = sum(term.product(of_row) for term in self._terms)
+            return sign * self._shared(total[1:])[row] + extra * x.ravel()
+
+        shape = (len(free), len(free))
+        found, _ = cg(
+            LinearOperator(shape, matvec=product, dtype=np.float64),
+            slope,
+            rtol=_RESIDUAL,
+            maxiter=_MOST_PRODUCTS,
+            M=LinearOperator(shape, matvec=lambda x: x.ravel() / scale, dtype=np.float64),
+        )
+        return found
+
+
+def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.csr_array:
+    """Coefficients [P, n] as one sparse row for each option, float64[n, rows]."""
+    n_families, n = row.shape
+    # Row by row they lie as they must; a family that an option is not in counts 0 at row 0.
+    start = np.arange(0, n_families * n + 1, n_families)
+    made = (coefficient.T.ravel(), row.T.ravel(), start)
+    return sparse.csr_array(made, shape=(n, n_rows))
