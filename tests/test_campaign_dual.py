@@ -47,14 +47,15 @@ def _options(n_influencers: int, each: int, seed: int) -> pd.DataFrame:
 
 def _campaign(seed: int, *, budget: float = 1.0, n_influencers: int = 60, **more) -> jc.Campaign:
     options = _options(n_influencers, 20, seed)
-    money = budget * 0.4 * n_influencers * float(options["price"].mean())
+    # Whole cents: HiGHS gets limits cut to these, the bound of prices those that are given.
+    money = round(budget * 0.4 * n_influencers * float(options["price"].mean()), 2)
     return jc.Campaign(
         options,
         budget=money,
         constraints=[
             jc.AtMost(2, per="influencer_id"),
             jc.AtLeast(3, per="event_id"),
-            jc.AtMost(0.4 * money, per="genre", of="spend"),
+            jc.AtMost(round(0.4 * money, 2), per="genre", of="spend"),
             jc.MaxShare(0.45, per="genre"),
         ],
         **more,
