@@ -38,7 +38,10 @@ OPTIMALITY_GAP = 1e-6
         *("cost", "value", "bound", "rechecked_bound", "solver_bound", "gap"),
         *("achieved", "demand"),
     ],
-    meta_fields=["problem", "sense", "feasible", "product_ids", "violations", "reasons"],
+    meta_fields=[
+        *("problem", "sense", "feasible", "product_ids", "violations", "reasons"),
+        "refuted_claim",
+    ],
 )
 @dataclass(frozen=True, eq=False)
 class Certificate:
@@ -54,7 +57,7 @@ class Certificate:
         the problem is infeasible.
       rechecked_bound: the bound proven by the stored multipliers, recomputed here.
       solver_bound: bound claimed by a branch and bound, None without one. It is the solver's
-        word: `verify` cannot recheck it.
+        word: `verify` cannot recheck it, but a claim that the plan itself refutes is left out.
       gap: `|value - bound| / |value|`, None where either is missing or the plan is infeasible.
       product_ids: L ids.
       achieved: float64[L], influence per product.
@@ -62,6 +65,7 @@ class Certificate:
       violations: rows that are not met, each with name, activity, lower, upper.
       reasons: why the problem has no feasible selection at all, one sentence each; empty where
         that is not proven.
+      refuted_claim: why the solver's bound was left out; empty where it was not.
     """
 
     problem: str
@@ -78,6 +82,7 @@ class Certificate:
     demand: np.ndarray
     violations: tuple[dict[str, Any], ...] = ()
     reasons: tuple[str, ...] = field(default=())
+    refuted_claim: str = ""
 
     @property
     def shortfall(self) -> np.ndarray:
@@ -130,6 +135,7 @@ def certify(
     if not reasons and not found.feasible and multipliers is not None:
         reasons = refuted(problem, multipliers, found.achieved)
     rechecked = bound = gap = None
+    refuted_claim = ""
     if reasons:
         solver_bound = None
     else:
@@ -139,9 +145,14 @@ def certify(
         # Differences below this are rounding: of the value, or of a bound made of such large sums.
         negligible = max(FEASIBILITY_TOLERANCE * abs(found.value), _ROUNDING * abs(trivial))
         if solver_bound is not None and found.feasible:
-            solver_bound = (
-                found.value if abs(solver_bound - found.value) <= negligible else solver_bound
-            )
+            if abs(solver_bound - found.value) <= negligible:
+                solver_bound = found.value
+            elif not _may_bound(problem.sense, solver_bound, found.value):
+                refuted_claim = (
+                    f"the solver claims that no selection is better than {solver_bound:g}, and "
+                    f"this one has {found.value:g}: its claim is left out"
+                )
+                solver_bound = None
         bound = _better(problem.sense, rechecked, solver_bound)
         if found.feasible:
             near = abs(found.value - bound) <= negligible
@@ -161,6 +172,7 @@ def certify(
         demand=problem.demand,
         violations=found.violations,
         reasons=reasons,
+        refuted_claim=refuted_claim,
     )
 
 
@@ -251,6 +263,11 @@ def _refuted_campaign(problem: Campaign, multipliers: Any) -> tuple[str, ...]:
     asked = "the constraints cannot all be kept: weighted by the stored multipliers, they ask for "
     asked += f"{excess:g} more than can be had"
     return (asked, *(f"{name}: {reason}" for name, reason in rows[:_SHOWN]))
+
+
+def _may_bound(sense: str, claim: float, value: float) -> bool:
+    """Whether a bound could be one of a value; what is no number bounds nothing."""
+    return claim <= value if sense == "min" else claim >= value
 
 
 def _better(sense: str, bound: float, other: float | None) -> float:

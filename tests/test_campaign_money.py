@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import jaxcampaign as jc
+from jaxcampaign.effectiveness import Effectiveness
 from jaxcampaign.problems.campaign import CampaignMultipliers, violations
 from jaxcampaign.problems.campaign.money import down_to_cents, in_cents, up_to_cents
 from jaxcampaign.relaxations.campaign.allocation import allocate
@@ -161,6 +162,36 @@ def test_a_payment_is_the_price_and_no_less():
     assert not problem.assess(chosen).feasible
     proof = CampaignMultipliers(np.array([1 / 100.00000018]), np.zeros(1), np.zeros(0))
     assert problem.proven_bound(proof) < 1  # no plan is worth 1
+
+
+@pytest.mark.parametrize("aside", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize(
+    ("risk", "weights"),
+    [
+        (jc.ConditionalShortfall(0.0), np.array([0.5, 0.5])),
+        (jc.ConditionalShortfall(0.5), np.array([0.0, 1.0])),
+        (jc.FactorDeviation(), np.array([np.sqrt(0.5), -np.sqrt(0.5), 0.0])),
+        (jc.BudgetOfDeviations(0.5), np.array([0.5])),
+    ],
+)
+def test_weights_of_risk_that_are_off_by_rounding_prove_no_less(risk, weights, aside):
+    """Scenarios that are far apart beside the value: 1e-12 of a weight is a millionth of it."""
+    members = 1.0 + np.array([[1e6], [-1e6]])
+    options = _options([1.0], mean=1.0, std=1e6)
+    none = np.zeros(1)
+    outlook = Effectiveness(
+        options.drop(columns=["mean", "std"]),
+        options["mean"].to_numpy(),
+        options["std"].to_numpy(),
+        *(none, none, 0.9, none > 1),
+        members,
+        *(none, none, none, 0.0, "engagement"),
+    )
+    problem = jc.Campaign(outlook, risk_aversion=1.0, risk=risk)
+    worth = problem.assess(np.ones(1, bool)).value
+    tilt = 1 + 0.9e-12 * aside * np.array([1.0, -1.0, 0.0])[: len(weights)]
+    proof = CampaignMultipliers(np.zeros(0), np.zeros(0), weights * tilt)
+    assert problem.proven_bound(proof) >= worth
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -117,6 +117,7 @@ class Solution:
         width = max(map(len, facts))
         lines = [f"  {label:<{width}}  {text}" for label, text in facts.items()]
         lines += [f"  {reason}" for reason in self.certificate.reasons[:5]]
+        lines += [f"  {claim}" for claim in [self.certificate.refuted_claim] if claim]
         return "\n".join([f"Solution of {self.problem!r}", *lines])
 
     def _repr_html_(self) -> str:

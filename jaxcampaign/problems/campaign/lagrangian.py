@@ -114,6 +114,8 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
     value = problem.value_prices(m.weights)
     money, choice = np.zeros(n), np.zeros(n)
     size = np.abs(problem.mean) + np.abs(value)
+    if problem.risk_aversion:
+        size += problem.risk_aversion * problem.measure.prices_size(m.weights)
     limits = magnitude = 0.0
     start = 0
     with np.errstate(over="ignore", invalid="ignore"):

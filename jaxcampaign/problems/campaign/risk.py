@@ -19,7 +19,7 @@ import numpy as np
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems.inputs import positive_number
 
-# By how much q may be outside of Q: the rounding of its sums, which bounds allow for.
+# By how much q may be outside of Q, the rounding of its sums: it is put into Q before it is used.
 _TOLERANCE = 1e-12
 
 
@@ -42,6 +42,10 @@ class Measure(Protocol):
         Raises:
           ValueError: q is not in Q, so that nothing is proven.
         """
+        ...
+
+    def prices_size(self, q: np.ndarray) -> np.ndarray:
+        """`|R| |q|`, the terms of R q each taken positive: what rounding is measured by."""
         ...
 
 
@@ -144,6 +148,9 @@ class _Linear:
             raise ValueError("a summed deviation has no weights")
         return self.std
 
+    def prices_size(self, q: np.ndarray) -> np.ndarray:
+        return np.abs(self.std)
+
 
 @dataclass(frozen=True, eq=False)
 class _Ellipsoid:
@@ -170,6 +177,10 @@ class _Ellipsoid:
         k = len(self.factors)
         return q[:k] @ self.factors + q[k:] * self.own
 
+    def prices_size(self, q: np.ndarray) -> np.ndarray:
+        k = len(self.factors)
+        return np.abs(q[:k]) @ np.abs(self.factors) + np.abs(q[k:]) * self.own
+
 
 @dataclass(frozen=True, eq=False)
 class _Tail:
@@ -195,7 +206,15 @@ class _Tail:
             raise ValueError("a weight of a scenario is out of its limits")
         if abs(q.sum() - 1) > _TOLERANCE:
             raise ValueError("weights of scenarios must add up to 1")
-        return q @ self.loss
+        q = np.minimum(q, self.most)
+        room = self.most - q
+        # What the weights lack goes where there is room, what they have too much is taken from all.
+        lacking = max(1 - q.sum(), 0.0) / max(room.sum(), np.finfo(np.float64).tiny)
+        q = q + min(lacking, 1.0) * room
+        return q / max(q.sum(), 1.0) @ self.loss
+
+    def prices_size(self, q: np.ndarray) -> np.ndarray:
+        return np.abs(q) @ np.abs(self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +242,10 @@ class _Largest:
         _check(q, self.n_weights)
         if (q < 0).any() or (q > 1).any() or q.sum() > self.gamma * (1 + _TOLERANCE):
             raise ValueError("weights of deviations are out of their limits")
-        return q * self.std
+        return q / max(q.sum() / self.gamma, 1.0) * self.std if self.gamma else 0.0 * self.std
+
+    def prices_size(self, q: np.ndarray) -> np.ndarray:
+        return np.abs(q) * self.std
 
 
 def _check(q: np.ndarray, length: int) -> None:
