@@ -159,9 +159,11 @@ def test_models_without_weight_are_not_asked(fitted, additive):
         def __getattr__(self, name):
             raise AssertionError("asked")
 
-    trees = replace(TREES, additive=additive).fit(LEARNED, Y[:N])
-    weights = np.array([0.4, 0.0, 0.6])
-    stack = replace(fitted.stack, plain=trees, weights=weights, additive=additive)
+    booster, weights = replace(TREES, rounds=20, additive=additive), np.array([0.4, 0.0, 0.6])
+    plain = booster.fit(LEARNED, Y[:N])
+    stack = replace(fitted.stack, plain=plain, weights=weights, additive=additive)
+    table = stack._table(LEARNED, stack.network.predict(LEARNED, parts=False))
+    stack = replace(stack, trees=booster.fit(table, Y[:N]))
     silent = replace(stack, trees=Silent())
     reference = fitted.background if additive else None
     whole, few = stack.outlook(ASKED, reference, unweighted=True), silent.outlook(ASKED, reference)
