@@ -94,6 +94,27 @@ def test_rows_of_money_are_whole_numbers_for_highs():
     assert not violations(problem, problem.in_full(answer.chosen))
 
 
+def test_parts_of_a_cent_buy_nothing_and_prove_nothing():
+    """The program and the proof see the same limits, so that duals prove the program's value."""
+    rng = np.random.default_rng(0)
+    price = rng.integers(1, 10**5, 300) / 100
+    genre = np.array(["art", "music"])[rng.integers(0, 2, 300)]
+    problem = jc.Campaign(
+        _options(price, mean=price * rng.uniform(0.5, 1.5, 300), genre=genre),
+        budget=1234.5678,
+        constraints=[
+            jc.AtMost({"art": 777.7777}, per="genre", of="spend"),
+            jc.AtLeast({"music": 100.001}, per="genre", of="spend"),
+        ],
+    )
+    assert problem.families[0].upper[0] == 1234.56
+    assert problem.families[1].upper[0] == 777.77
+    assert problem.families[2].lower[1] == 100.01
+    relaxed = CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
+    proven = problem.proven_bound(relaxed.multipliers(problem, np.zeros(0)))
+    assert np.isclose(proven, relaxed.value, rtol=1e-9)
+
+
 def test_a_post_that_counts_is_paid():
     options = _options([100.0] * 4, mean=[10.0, 9.0, 0.001, 0.001], event_id=["a", "a", "b", "b"])
     for spending in (jc.ConcaveResponse(), jc.ConcaveResponse(5.0), jc.MinimumSpend(0.0)):

@@ -22,6 +22,7 @@ from jaxcampaign.problems.campaign.draft import Draft
 from jaxcampaign.problems.campaign.families import Acts, Family
 from jaxcampaign.problems.campaign.grouping import Groups, column, grouped, is_numeric, matching
 from jaxcampaign.problems.campaign.grouping import numbers as numeric_column
+from jaxcampaign.problems.campaign.money import down_to_cents, in_cents, up_to_cents
 from jaxcampaign.problems.inputs import positive_number
 from jaxcampaign.problems.rows import literal
 from jaxcampaign.tables.coercion import closest
@@ -51,7 +52,8 @@ class AtMost:
 
     Args:
       k: limit, or one for each group that is named: `{"music": 3}`, with several columns
-        `{("music", "launch"): 3}`.
+        `{("music", "launch"): 3}`. Where all prices are whole cents, so are limits of money:
+        what is less than a cent buys nothing.
       per: columns that make groups, or "day", "week", "month", "quarter" of `posted_at`; None for
         one group of everything.
       of: what is counted: "posts", "spend", a numeric column (its sum over chosen posts), or a
@@ -339,6 +341,8 @@ def _add(
 ) -> None:
     """Rows on posts, money, a sum, or the number of different values."""
     of = asked.of
+    if of == "spend" and in_cents(column(draft.options, "price").to_numpy()) is not None:
+        lower, upper = up_to_cents(lower) / 100, down_to_cents(upper) / 100
     limit = np.where(np.isfinite(upper), upper, lower)
     if of in ("posts", "spend") or is_numeric(draft.options, of):
         acts, coefficient = _measure(draft, of, words)

@@ -200,5 +200,7 @@ class CoreProgram:
             mixture = np.ones(1)
             if len(self.values) > 1:
                 mixture = np.maximum(dual[-len(self.values) :], 0.0)
-                mixture = mixture / mixture.sum()
+                # A program that was stopped has no dual yet: any weights make a proof.
+                whole = mixture.sum()
+                mixture = mixture / whole if whole > 0 else np.eye(len(mixture))[0]
         return CoreAnswer(chosen, fraction, value, bound, price, mixture, False, finished)
