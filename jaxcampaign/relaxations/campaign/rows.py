@@ -189,9 +189,9 @@ def _measured(
     if cents is None:
         limits = np.abs(np.concatenate([family.lower, family.upper]))
         limits = limits[np.isfinite(limits) & (limits > 0)]
-        unit *= np.clip(_SMALL * limits.min(initial=np.inf) / unit, _SMALL, 1.0)
+        unit *= float(np.clip(_SMALL * limits.min(initial=np.inf) / unit, _SMALL, 1.0))
         return weighed, family.lower, family.upper, unit, unit
-    unit = 2.0 ** np.clip(np.round(np.log2(100 * unit)), 0, _MOST_HALVINGS)
+    unit = float(2.0 ** np.clip(np.round(np.log2(100 * unit)), 0, _MOST_HALVINGS))
     return cents, up_to_cents(family.lower), down_to_cents(family.upper), unit, unit / 100
 
 

@@ -11,6 +11,7 @@ Source: Chu and Beasley (1998), with the prices of the Lagrangian dual, and on i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -89,8 +90,8 @@ def only_limits(problem: Campaign) -> bool:
     """Whether all rows are limits that chosen options use up, so that fewer options always fit."""
     if problem.n_flags or problem.required.any() or (problem.rows.matrix.data < 0).any():
         return False
-    parts = (*problem.families, problem.rows)
-    return all(np.isneginf(part.lower).all() for part in parts) and not any(
+    lower = [*(family.lower for family in problem.families), problem.rows.lower]
+    return all(np.isneginf(each).all() for each in lower) and not any(
         family.share or (family.coefficient is not None and (family.coefficient < 0).any())
         for family in problem.families
     )
@@ -128,7 +129,7 @@ class Population:
         self._core: _Core | None = None
 
     @classmethod
-    def of(cls, problem: Campaign, chosen: np.ndarray, **found: np.ndarray) -> Population | None:
+    def of(cls, problem: Campaign, chosen: np.ndarray, **found: Any) -> Population | None:
         """A population around a plan, bool[N]; None where rows are not of this kind, or many.
 
         Args:

@@ -149,7 +149,7 @@ class Curvature:
         def product(x: np.ndarray) -> np.ndarray:
             at = np.bincount(row, weights=sign * x.ravel(), minlength=self._n_rows)
             of_row = np.concatenate([[0.0], self._shared(at)])
-            total = sum(term.product(of_row) for term in self._terms)
+            total = np.sum([term.product(of_row) for term in self._terms], axis=0)
             return sign * self._shared(total[1:])[row] + extra * x.ravel()
 
         shape = (len(free), len(free))
