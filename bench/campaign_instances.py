@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxcampaign import AtLeast, AtMost, Campaign
+from jaxcampaign import AtLeast, AtMost, Campaign, Conflict, Exclude, MaxShare, Require
 
 
 def _numbers(path: Path, member: str) -> Iterator[float]:
@@ -109,6 +109,7 @@ def family(
     events: int = 50,
     genres: int = 20,
     uneven: bool = False,
+    weeks: int = 0,
     budget: float = 1.0,
     seed: int = 0,
 ) -> Campaign:
@@ -119,6 +120,8 @@ def family(
       options_each: options of each, on average.
       events: rows of coverage.
       genres: rows of money.
+      weeks: where above 0, options fall into so many weeks, in each of which an influencer posts
+        once at most.
       uneven: groups of 1 to 100 times the average size, as 1 / size.
       budget: as a share of the usual one.
       seed: of everything.
@@ -144,6 +147,7 @@ def family(
             "genre": _labels("g", rng.integers(0, genres, n_influencers)[influencer]),
         }
     )
+    table["when"] = _labels("w", rng.integers(0, max(weeks, 1), n))
     usual = 0.4 * n_influencers * float(price.mean())
     least = int(0.3 * n_influencers / events)
     return Campaign(
@@ -153,8 +157,50 @@ def family(
             AtMost(2, per="influencer_id"),
             AtLeast(least, per="event_id"),
             AtMost(1.5 * usual / genres, per="genre", of="spend"),
+            *([AtMost(1, per=["influencer_id", "when"])] if weeks else []),
         ],
     )
+
+
+def random_rules(seed: int, n: int = 60) -> Campaign:
+    """A small campaign with some of all kinds of constraints; about a third cannot be met."""
+    rng = np.random.default_rng(seed)
+    influencer = rng.integers(0, n // 4, n)
+    start = pd.Timestamp("2026-03-01", tz="UTC")
+    table = pd.DataFrame(
+        {
+            "influencer_id": [f"i{i}" for i in influencer],
+            "content_type": [f"c{i}" for i in rng.integers(0, 3, n)],
+            "event_id": [f"e{i}" for i in rng.integers(0, 4, n)],
+            "offset_hours": np.arange(n, dtype=float),
+            "posted_at": start + pd.to_timedelta(rng.integers(0, 20, n), unit="D"),
+            "genre": np.array(["art", "music", "sport"])[influencer % 3],
+            "followers": rng.integers(1, 50, n).astype(float),
+            "price": rng.integers(1, 30, n).astype(float),
+            "mean": rng.normal(8, 5, n).round(3),
+            "std": 0.0,
+        }
+    )
+    money = float(table["price"].sum())
+    first = {"offset_hours": float(rng.integers(0, n))}
+    offers = [
+        AtMost(int(rng.integers(1, 3)), per="influencer_id"),
+        AtMost(1, per=["influencer_id", "week"]),
+        AtMost(1, per="influencer_id", days=float(rng.integers(2, 6))),
+        AtLeast(int(rng.integers(1, 6)), per="event_id"),
+        AtLeast(float(rng.integers(50, 400)), of="followers", where={"genre": "art"}),
+        AtMost(float(rng.uniform(0.05, 0.3)) * money, per="genre", of="spend"),
+        MaxShare(float(rng.uniform(0.34, 0.7)), per="genre"),
+        MaxShare(float(rng.uniform(0.34, 0.7)), per="genre", of="spend"),
+        AtLeast(int(rng.integers(2, 8)), of="influencer_id"),
+        AtMost(int(rng.integers(1, 4)), per="genre", of="influencer_id"),
+        Conflict({"content_type": "c0"}, {"content_type": "c1"}, per="event_id"),
+        Require(first),
+        Exclude({"offset_hours": float((first["offset_hours"] + 1) % n)}),
+    ]
+    budget = float(rng.uniform(0.02, 0.5)) * money if rng.random() < 0.7 else None
+    taken = [offer for offer in offers if rng.random() < 0.4]
+    return Campaign(table, budget=budget, constraints=taken)
 
 
 def _options(mean: np.ndarray, price: np.ndarray) -> pd.DataFrame:

@@ -4,17 +4,22 @@
     python bench/campaigns.py --parts classic scale --largest 1000000
 
 *classic*: multidimensional knapsacks and generalised assignment with known answers, 30 s each.
-*scale*: the family of bench/campaign_instances.py at 10^4 to `--largest` options, with groups of
-very unequal size, and with 600 rows, beside HiGHS on the whole program (LP and ILP, `--limit`
-seconds each, up to `--peers` options) in the same run. *warm*: the same campaign at another budget,
-from scratch and from the prices of the first. *concave*: 4,000 options with falling returns against
-CVXPY's conic answer. Seconds contain everything from the table of options to the certified answer,
-compiling apart where it says so. Results go to bench/results/campaigns.json.
+*agreement*: random tiny campaigns with all kinds of constraints, infeasible ones included, and ten
+thousand options, against HiGHS on the whole program. *scale*: the family of
+bench/campaign_instances.py at 10^4 to `--largest` options, with groups of very unequal size, with
+600 rows, and with limits by week within those of each influencer, beside HiGHS on the whole program
+(LP and ILP), CVXPY's default solver on the same rows and, where ortools is installed, PDLP
+(`--limit` seconds each, up to `--peers` options) in the same run. *warm*: the same campaign at
+another budget, from scratch and from the answer to the first. *concave*: 4,000 options with falling
+returns against CVXPY's conic answer. Seconds contain everything from the problem to the certified
+answer; the first answer of a process compiles as well, so each part begins with a small one.
+Results go to bench/results/campaigns.json, part by part.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import time
@@ -24,24 +29,30 @@ from typing import Any
 import harness
 import numpy as np
 import pandas as pd
-from campaign_instances import assignments, best_known, family, knapsacks
+from campaign_instances import assignments, best_known, family, knapsacks, optimum, random_rules
+from scipy import sparse
 
 import jaxcampaign as jc
 from jaxcampaign.problems import Campaign
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 
-_PARTS = ("classic", "scale", "warm", "concave")
+_PARTS = ("classic", "agreement", "scale", "warm", "concave")
+# A value above a bound by more than so large a share of it would refute the bound.
+_ROUNDING = 1e-9
 
 
-def answered(problem: Campaign, solver: Any = None) -> tuple[dict[str, Any], jc.Solution]:
+def answered(
+    problem: Campaign, solver: Any = None, *, seconds: float | None = None
+) -> tuple[dict[str, Any], jc.Solution]:
     """Seconds and what is proven."""
-    began = time.perf_counter()
-    solution = jc.solve(problem, solver)
-    seconds = time.perf_counter() - began
+    began, worked = time.perf_counter(), time.process_time()
+    solution = jc.solve(problem, solver, time_limit=seconds)
+    took, cpu = time.perf_counter() - began, time.process_time() - worked
     c = solution.certificate
     assert c.bound is not None and c.rechecked_bound is not None
     row = {
-        "seconds": seconds,
+        "seconds": took,
+        "cpu_s": cpu,
         "status": solution.status,
         "value": c.value,
         "bound": c.bound,
@@ -52,25 +63,66 @@ def answered(problem: Campaign, solver: Any = None) -> tuple[dict[str, Any], jc.
 
 
 def classic(data: Path, every: int) -> list[dict[str, Any]]:
-    """Known answers."""
+    """Known answers, and whether bounds and values keep to their sides of them."""
     rows, known = [], best_known(data)
-    solver = jc.DualDecomposition(time_limit=30.0)
     for number in range(1, 7):
         for index, (name, problem) in enumerate(knapsacks(data, number)):
             if index % every == 0:
-                row, _ = answered(problem, solver)
-                short = 1 - row["value"] / known[name]
-                rows.append({"instance": name, **row, "known": known[name], "short": short})
-                print(name, {k: row[k] for k in ("value", "bound", "seconds")}, flush=True)
+                row, _ = answered(problem, seconds=30.0)
+                rows.append(_beside(name, row, known[name], proven=False))
     for number in range(1, 13):
         for name, problem in assignments(data, number):
-            row, _ = answered(problem, solver)
-            rows.append({"instance": name, **row})
-        print(name, row["value"], row["status"], flush=True)
+            row, _ = answered(problem, seconds=30.0)
+            rows.append(_beside(name, row, optimum(name), proven=True))
     return rows
 
 
-def scale(largest: int, peers: int, limit: float) -> list[dict[str, Any]]:
+def _beside(name: str, row: dict[str, Any], known: float, *, proven: bool) -> dict[str, Any]:
+    """An answer beside the best known value, the optimum where it is proven."""
+    sound = row["bound"] >= known * (1 - _ROUNDING)
+    sound &= row["value"] <= row["bound"] * (1 + _ROUNDING)
+    sound &= not proven or row["value"] <= known * (1 + _ROUNDING)
+    row = {"instance": name, **row, "known": known, "short": 1 - row["value"] / known}
+    row["sound"] = "yes" if sound else "NO"
+    shown = ("value", "known", "short", "gap", "seconds")
+    print(name, row["status"], row["sound"], {key: f"{row[key]:.6g}" for key in shown}, flush=True)
+    return row
+
+
+def agreement(cases: int, limit: float) -> list[dict[str, Any]]:
+    """Our answers against branch and bound over the whole program."""
+    counts = {"optimal": 0, "infeasible": 0, "disagree": 0}
+    began = time.perf_counter()
+    for seed in range(cases):
+        problem = random_rules(seed)
+        exact = CoreProgram.whole(problem, problem.mean[None]).solve(integer=True, gap=0.0)
+        for solver in (None, jc.DualDecomposition()):
+            solution = jc.solve(problem, solver)
+            if solution.status == "infeasible" or exact.infeasible:
+                same = exact.infeasible and solution.status == "infeasible"
+            else:
+                c = solution.certificate
+                same = solution.status == "optimal" and bool(
+                    abs(c.value - exact.value) <= 1e-6 * max(abs(exact.value), 1.0)
+                )
+            counts["disagree"] += not same
+        counts["infeasible" if exact.infeasible else "optimal"] += 1
+    rows: list[dict[str, Any]] = [
+        {"instance": f"{cases} random", "seconds": time.perf_counter() - began, **counts}
+    ]
+    for seed in range(3):
+        problem = family(100, seed=seed)
+        row, _ = answered(problem)
+        peer = peers(problem, limit, names=("highs_ilp",))
+        bound = min(row["bound"], peer["highs_ilp_bound"])
+        best = max(row["value"], peer["highs_ilp_value"])
+        disagree = int(best > bound * (1 + _ROUNDING) or row["value"] < best * (1 - 1e-6))
+        rows.append({"instance": f"1e+04, seed {seed}", **row, **peer, "disagree": disagree})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def scale(largest: int, most: int, limit: float) -> list[dict[str, Any]]:
     """The family at growing sizes."""
     rows = []
     sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= largest]
@@ -79,7 +131,9 @@ def scale(largest: int, peers: int, limit: float) -> list[dict[str, Any]]:
     kinds += [
         (f"{middle:.0e} unequal groups", middle, {"uneven": True}),
         (f"{middle:.0e}, 601 rows", middle, {"events": 400, "genres": 200}),
+        (f"{min(100_000, largest):.0e}, groups in groups", min(100_000, largest), {"weeks": 10}),
     ]
+    answered(family(100))
     for name, n, options in kinds:
         began = time.perf_counter()
         problem = family(n // 100, **options)
@@ -87,8 +141,8 @@ def scale(largest: int, peers: int, limit: float) -> list[dict[str, Any]]:
         row, _ = answered(problem)
         row = {"instance": name, "options": problem.n_items, "made_s": made, **row}
         row["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-        if n <= peers:
-            row |= highs(problem, limit)
+        if n <= most:
+            row |= peers(problem, limit)
         rows.append(row)
         print(
             {k: v if isinstance(v, str) else float(f"{v:.6g}") for k, v in row.items()}, flush=True
@@ -96,21 +150,61 @@ def scale(largest: int, peers: int, limit: float) -> list[dict[str, Any]]:
     return rows
 
 
-def highs(problem: Campaign, limit: float) -> dict[str, Any]:
-    """HiGHS on the whole program: the relaxation, and branch and bound."""
+def peers(
+    problem: Campaign,
+    limit: float,
+    names: tuple[str, ...] = ("highs_lp", "highs_ilp", "cvxpy_ilp", "pdlp_lp"),
+) -> dict[str, Any]:
+    """Others on the whole program: seconds, value, and bound where one is given."""
     found: dict[str, Any] = {}
     program = CoreProgram.whole(problem, problem.mean[None])
-    for name, integer in (("lp", False), ("ilp", True)):
+    for name in names:
         began = time.perf_counter()
-        answer = program.solve(integer=integer, seconds=limit, gap=1e-7)
-        found[f"highs_{name}_s"] = time.perf_counter() - began
-        found[f"highs_{name}_value"] = answer.value
-        found[f"highs_{name}_bound"] = answer.bound
+        bound = None
+        if name.startswith("highs"):
+            integer = name.endswith("ilp")
+            answer = program.solve(integer=integer, seconds=limit, gap=1e-7)
+            value, bound = answer.value, answer.bound
+        elif name == "pdlp_lp" and importlib.util.find_spec("ortools") is None:
+            found["pdlp"] = "ortools is not installed"
+            continue
+        else:
+            value = by_cvxpy(problem, limit, integer=name == "cvxpy_ilp")
+        found[f"{name}_s"] = time.perf_counter() - began
+        found[f"{name}_value"] = value
+        if bound is not None:
+            found[f"{name}_bound"] = bound
     return found
+
+
+def by_cvxpy(problem: Campaign, limit: float, *, integer: bool) -> float | None:
+    """The value that CVXPY's default solver (integer) or PDLP (relaxed) finds; None without one."""
+    import cvxpy as cp
+
+    chosen = cp.Variable(problem.n_items, boolean=integer)
+    limits = [] if integer else [chosen >= 0, chosen <= 1]
+    for family_ in problem.families:
+        matrix = family_.matrix()
+        if family_.acts == "spend":
+            matrix = matrix @ sparse.diags_array(problem.price)
+        for end, sign in ((family_.upper, 1.0), (family_.lower, -1.0)):
+            rows = np.flatnonzero(np.isfinite(end))
+            if len(rows):
+                limits.append(sign * (matrix[rows] @ chosen) <= sign * end[rows])
+    asked = cp.Problem(cp.Maximize(problem.mean @ chosen), limits)
+    try:
+        if integer:
+            asked.solve(time_limit=limit)
+        else:
+            asked.solve(solver=cp.PDLP)
+    except cp.SolverError:
+        return None
+    return None if chosen.value is None else float(problem.mean @ chosen.value)
 
 
 def warm(n: int) -> list[dict[str, Any]]:
     """Another budget, from scratch and from the prices of the first."""
+    answered(family(n // 100))  # compiles
     _, first = answered(family(n // 100))
     rows = []
     for budget in (0.9, 1.1):
@@ -124,9 +218,10 @@ def warm(n: int) -> list[dict[str, Any]]:
                 "cold_s": cold["seconds"],
                 "warm_s": again["seconds"],
                 "ratio": cold["seconds"] / again["seconds"],
+                "cpu_ratio": cold["cpu_s"] / again["cpu_s"],
                 "cold_gap": cold["gap"],
                 "warm_gap": again["gap"],
-                "same_value": abs(cold["value"] - again["value"]) / cold["value"],
+                "values_apart": abs(cold["value"] - again["value"]) / cold["value"],
             }
         )
         print(rows[-1], flush=True)
@@ -185,6 +280,7 @@ def concave(n: int, seeds: int) -> list[dict[str, Any]]:
                 "conic_s": time.perf_counter() - began,
                 "short_of_conic": 1 - row["value"] / float(conic.value),
                 "bound_above_conic": row["bound"] / float(conic.value) - 1,
+                "limits_with_a_price": int((solution.shadow_prices()["price"] != 0).sum()),
                 "left_of_budget": budget - solution.certificate.cost,
                 "whole_cents": bool(np.allclose(spend * 100, np.round(spend * 100), atol=1e-6)),
             }
@@ -198,6 +294,7 @@ def main() -> None:
     harness.add_data_flag(parser)
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS))
     parser.add_argument("--every", type=int, default=10, help="every how many knapsacks")
+    parser.add_argument("--cases", type=int, default=200, help="random campaigns of agreement")
     parser.add_argument("--largest", type=int, default=10_000_000)
     parser.add_argument("--peers", type=int, default=100_000, help="options at most for HiGHS")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for HiGHS each time")
@@ -207,6 +304,8 @@ def main() -> None:
     for part in args.parts:
         if part == "classic":
             rows = classic(args.data, args.every)
+        elif part == "agreement":
+            rows = agreement(args.cases, args.limit)
         elif part == "scale":
             rows = scale(args.largest, args.peers, args.limit)
         elif part == "warm":

@@ -119,15 +119,16 @@ def test_falling_returns_against_the_conic_program(seed):
     n, curvature = 300, 2.5
     options = _options(n, 1, seed)
     price, mean = (options[name].to_numpy() for name in ("price", "mean"))
-    budget = 0.2 * float(price.sum())
-    limits = {"g0": 0.15 * budget, "g1": 0.2 * budget}
+    budget = round(0.2 * float(price.sum()), 2)
+    limits = {"g0": round(0.15 * budget, 2), "g1": round(0.2 * budget, 2)}
+    least = round(0.3 * budget, 2)
     problem = jc.Campaign(
         options,
         budget=budget,
         spending=jc.ConcaveResponse(curvature),
         constraints=[
             jc.AtMost(limits, per="genre", of="spend"),
-            jc.AtLeast({"g2": 0.3 * budget}, per="genre", of="spend"),
+            jc.AtLeast({"g2": least}, per="genre", of="spend"),
         ],
     )
     solution = jc.solve(problem)
@@ -135,7 +136,7 @@ def test_falling_returns_against_the_conic_program(seed):
     genre = options["genre"].to_numpy()
     rules = [share >= 0, share <= 1, price @ share <= budget]
     rules += [(price * (genre == g)) @ share <= limit for g, limit in limits.items()]
-    rules += [(price * (genre == "g2")) @ share >= 0.3 * budget]
+    rules += [(price * (genre == "g2")) @ share >= least]
     gain = mean @ (1 - cp.exp(-curvature * share)) / -np.expm1(-curvature)
     conic = cp.Problem(cp.Maximize(gain), rules)
     conic.solve(solver=cp.CLARABEL)

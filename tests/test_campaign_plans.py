@@ -392,3 +392,31 @@ def test_altered_predictions_are_refused(predicted, tmp_path, forged):
         digests = {name: sha256(case.plan / name) for name in (*HASHED, "options.parquet")}
         case.edit_json("run.json", lambda run: run.update(sha256=digests))
     assert main(["verify", str(case.plan)]) == 1
+
+
+def test_a_plan_leaves_no_predictions_of_an_earlier_one_behind(predicted, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
+    lay_out(tmp_path / "rules")
+    case = Case(predicted, predicted).copy(tmp_path)
+    (case.plan / "notes.parquet").write_bytes(b"mine")
+    assert run_campaign(tmp_path / "rules", case.plan) == 0
+    assert not (case.plan / "options.parquet").exists()
+    assert (case.plan / "notes.parquet").read_bytes() == b"mine"
+    assert main(["verify", str(case.plan)]) == 0
+
+
+def test_tables_that_are_not_a_plans_own_stay(predicted, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
+    lay_out(tmp_path / "rules")
+    case = Case(predicted, predicted).copy(tmp_path)
+    predictions = case.plan / "options.parquet"
+    # The new plan's input is the table of the earlier one.
+    args = ["campaign", "--effectiveness", predictions, "--budget", 500, "--out", case.plan]
+    assert main([str(arg) for arg in [*args, "--solver", "mixed-integer"]]) == 0
+    assert predictions.exists()
+    assert main(["verify", str(case.plan)]) == 0
+    # One that somebody changed since is nobody's to remove.
+    other = Case(predicted, predicted).copy(tmp_path / "other")
+    options_table().to_parquet(other.plan / "options.parquet", index=False)
+    assert run_campaign(tmp_path / "rules", other.plan) == 0
+    assert (other.plan / "options.parquet").exists()

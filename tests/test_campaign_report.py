@@ -98,6 +98,24 @@ def test_more_budget_promises_no_less_than_there_is(plan):
     assert more_budget(answered(budget=None), None) == ""
 
 
+def test_many_limits_are_folded(unrendered):
+    rng = np.random.default_rng(0)
+    table = pd.concat([options_table(60, seed) for seed in range(3)], ignore_index=True)
+    table = table.drop(columns=[f"member_{k}" for k in range(4)])
+    table["offset_hours"] = np.arange(len(table), dtype=float)
+    table["audience"] = [f"a{k}" for k in rng.integers(0, 40, len(table))]
+    plan = answered(table, budget=None, rules=[jc.AtMost(8.0, per="audience", of="spend")])
+    n_limits = len(price_frame(plan))
+    assert n_limits > 20
+    page = report_html(plan)
+    shown, _, rest = page.partition("<details>")
+    assert f"{n_limits - 15} more limits" in rest
+    folded = rest.partition("</details>")[0]
+    prices = plan.shadow_prices()
+    for reason in prices["reason"]:
+        assert (reason in shown) != (reason in folded)
+
+
 def test_prices_are_those_of_the_proof(plan):
     frame = price_frame(plan)
     proof = plan.multipliers.upper + plan.multipliers.lower

@@ -156,6 +156,8 @@ def test_parts_sum_to_the_mean_exactly_and_are_centred(fitted):
 @pytest.mark.parametrize("additive", [False, True])
 def test_models_without_weight_are_not_asked(fitted, additive):
     class Silent:
+        log_link = False
+
         def __getattr__(self, name):
             raise AssertionError("asked")
 

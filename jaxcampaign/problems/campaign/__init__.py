@@ -13,7 +13,9 @@ from jaxcampaign.problems.campaign.constraints import (
 from jaxcampaign.problems.campaign.families import Family
 from jaxcampaign.problems.campaign.lagrangian import (
     CampaignMultipliers,
+    Priced,
     best_few,
+    bound_at,
     campaign_bound,
     chosen_at,
     flip_costs,
@@ -46,9 +48,11 @@ __all__ = [
     "FixedPrice",
     "MaxShare",
     "MinimumSpend",
+    "Priced",
     "Require",
     "SummedDeviation",
     "best_few",
+    "bound_at",
     "campaign_bound",
     "chosen_at",
     "flip_costs",

@@ -165,7 +165,11 @@ def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float
       ValueError: see `priced`.
     """
     at = priced(problem, multipliers)
-    chosen = best_few(problem, at.reduced)
+    return bound_at(problem, at, best_few(problem, at.reduced))
+
+
+def bound_at(problem: Campaign, at: Priced, chosen: np.ndarray) -> float:
+    """The same of what prices make of the options, and the options that they choose, bool[N]."""
     total = at.limits + at.reduced[chosen].sum() + np.maximum(at.flag, 0.0).sum()
     per_column = len(problem.families)
     if len(problem.rows):

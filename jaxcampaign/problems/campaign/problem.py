@@ -334,6 +334,10 @@ class Campaign:
         cut = np.clip(down_to_cents(spend) / 100, self.least_payment, self.price)
         return Decision(chosen, np.where(chosen, cut, 0.0) + 0.0)  # no -0.0
 
+    def paid(self, share: np.ndarray) -> np.ndarray:
+        """What options are paid for shares float64[N] of their prices, in whole cents."""
+        return self.in_part(np.ones(self.n_items, bool), share * self.price).spend
+
     def __repr__(self) -> str:
         n_rows = sum(map(len, self.families)) + len(self.rows)
         budget = "" if self.budget is None else f", budget {self.budget:,.6g}"

@@ -67,7 +67,7 @@ def relax(
         if found < bound:
             best, bound = multipliers, found
     share = priced(problem, best).share
-    money, effect = share * problem.price, problem.spending.response(share)
+    money, effect = problem.paid(share), problem.spending.response(share)
     weights = [best.weights]
     values = [problem.value_prices(best.weights) * effect]
     risky = bool(problem.risk_aversion and len(best.weights))

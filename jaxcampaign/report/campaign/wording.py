@@ -103,7 +103,8 @@ def answer(solution: CampaignSolution, unit: str) -> list[str]:
     found = f"{_bought(solution)}, with an {unit} of {number(expected)}"
     if problem.risk_aversion:
         found += f", which counts {number(c.value)} after the risk"
-    return [f"{found}.", proof(solution)]
+    left = solution.unspent()
+    return [f"{found}.", *([left] if left else []), proof(solution)]
 
 
 def proof(solution: CampaignSolution) -> str:

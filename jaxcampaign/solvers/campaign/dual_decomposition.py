@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import (
     Campaign,
     CampaignMultipliers,
     ConcaveResponse,
     Decision,
+    Priced,
     best_few,
-    campaign_bound,
+    bound_at,
     flip_costs,
     priced,
     violations,
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from jaxcampaign.solvers.solution import Solution
 
 # The core holds so many options for each coupling row, and at least and at most so many.
-_PER_ROW, _FEWEST, _MOST = 60, 3000, 200_000
+_PER_ROW, _FEWEST, _MOST = 20, 1500, 200_000
 _GROWTH, _LP_ROUNDS = 2.0, 6
+# Options up to which the linear program takes all of them, so that nothing needs to come before.
+_ALL = 12_000
 # The same for whole options, and by what factor it grows.
 _WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 3.0
 # Shares of the time that is left for a first branch and bound on the core, and for programs around
@@ -68,7 +72,7 @@ class DualDecomposition:
         that answer: where the search begins.
     """
 
-    gap: float = 1e-7
+    gap: float = 5e-7
     time_limit: float = 60.0
     warm: CampaignMultipliers | Solution | None = field(default=None, repr=False)
 
@@ -79,6 +83,14 @@ class DualDecomposition:
         warm = self.warm
         if warm is not None and not isinstance(warm, CampaignMultipliers):
             warm = warm.multipliers
+        if warm is not None and len(warm.upper) != len(problem.limits[0]):
+            raise InputError(
+                f"the answer to start from is to a campaign of {len(warm.upper):,} rows, and this "
+                f"one has {len(problem.limits[0]):,}",
+                table="solver",
+                column="warm",
+                remedy="pass an answer to the same constraints with other numbers",
+            )
         return _Search(problem, self.gap, clock).run(warm)
 
 
@@ -97,7 +109,8 @@ class _Search:
     def __init__(self, problem: Campaign, gap: float, clock: Clock):
         self.problem, self.gap, self.clock = problem, gap, clock
         self.best = CampaignMultipliers.zero(problem)
-        self.bound = campaign_bound(problem, self.best)
+        self._standing: tuple[Priced, np.ndarray] | None = None
+        self.bound = problem.trivial_bound
         self.decision: Decision | None = None
         self.worth = -np.inf
         self.claimed: float | None = None
@@ -128,11 +141,14 @@ class _Search:
     def prices(self, start: CampaignMultipliers | None) -> None:
         """Prices of rows; and weights of the risk, which step towards the worst (Frank, Wolfe)."""
         problem, weights = self.problem, self.best.weights
-        if start is not None and len(start.weights) == len(weights):
-            weights = start.weights
+        reduced = None
+        if start is not None:
+            weights = start.weights if len(start.weights) == len(weights) else weights
+            start = CampaignMultipliers.of(problem, start.upper - start.lower, weights)
+            reduced = priced(problem, start).reduced
         evaluations, known = 0, None
         for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
-            coupling = Coupling.of(problem, weights)
+            coupling = Coupling.of(problem, weights, reduced)
             known = coupling.price_of(problem, start) if turn == 0 else known
             found = minimise(coupling, known, end=self.clock.end)
             known, evaluations = found.price, evaluations + found.evaluations
@@ -148,8 +164,8 @@ class _Search:
         problem, size = self.problem, self.size(_PER_ROW, _FEWEST)
         if problem.spending.least < 1:
             # Money can be shared out anew, so the choice at the prices may do as it is.
-            at = priced(problem, self.best)
-            self.take(best_few(problem, at.reduced), at.share * problem.price)
+            at, chosen = self.standing()
+            self.take(chosen, at.share * problem.price)
         rounds = 0
         while rounds < _LP_ROUNDS:
             core, elsewhere, program = self.program(size)
@@ -214,7 +230,7 @@ class _Search:
             return
         problem = self.problem
         end = Clock.after(min(seconds, self.clock.left))
-        at = priced(problem, self.best)
+        at, center = self.standing()
         spend, effect = at.share * problem.price, problem.spending.response(at.share)
         value = problem.value_prices(self.best.weights) * effect
         flips = flip_costs(problem, at.reduced)
@@ -225,7 +241,7 @@ class _Search:
             spend=spend,
             reduced=at.reduced,
             flips=flips,
-            center=best_few(problem, at.reduced),
+            center=center,
         )
         if search is None:
             search = Neighbourhoods(problem, value[None], spend, flips, self.gap / 2)
@@ -246,7 +262,7 @@ class _Search:
 
     def all_in_core(self) -> bool:
         """The first core holds every option: its linear program has all the prices."""
-        return self.problem.n_items <= _GROWTH**2 * self.size(_PER_ROW, _FEWEST)
+        return self.problem.n_items <= _ALL
 
     def pack(self) -> None:
         """A plan that keeps upper limits by construction, where no core had one in time."""
@@ -267,7 +283,7 @@ class _Search:
         the prices that the choices were settled at: better ones found later say nothing of these.
         """
         problem = self.problem
-        at = priced(problem, self.best)
+        at, fixed = self.standing()
         flips = flip_costs(problem, at.reduced)
         finite = np.flatnonzero(np.isfinite(flips))
         core, elsewhere = finite, -np.inf
@@ -280,7 +296,7 @@ class _Search:
             left_out = np.ones(problem.n_items, bool)
             left_out[core] = False
             elsewhere = self.bound - float(flips[left_out].min())
-        fixed = best_few(problem, at.reduced)
+        fixed = fixed.copy()
         fixed[core] = False
         weights = [self.best.weights]
         if self.decision is not None and len(self.best.weights) and problem.risk_aversion:
@@ -290,9 +306,19 @@ class _Search:
         return core, elsewhere, CoreProgram(problem, values, at.share * problem.price, core, fixed)
 
     def consider(self, multipliers: CampaignMultipliers) -> None:
-        bound = campaign_bound(self.problem, multipliers)
+        """Keep multipliers if they prove more."""
+        at = priced(self.problem, multipliers)
+        chosen = best_few(self.problem, at.reduced)
+        bound = bound_at(self.problem, at, chosen)
         if bound < self.bound:
-            self.best, self.bound = multipliers, bound
+            self.best, self.bound, self._standing = multipliers, bound, (at, chosen)
+
+    def standing(self) -> tuple[Priced, np.ndarray]:
+        """Options at the best prices, and which of them those choose, bool[N]."""
+        if self._standing is None:
+            at = priced(self.problem, self.best)
+            self._standing = at, best_few(self.problem, at.reduced)
+        return self._standing
 
     def take(self, chosen: np.ndarray, spend: np.ndarray) -> None:
         """Keep a plan if it is feasible and the best; money is shared out anew where it may be."""
@@ -310,8 +336,7 @@ class _Search:
 
     def refuted(self) -> Finding:
         """Without a plan: the smallest change of limits, and a proof that one is needed."""
-        at = priced(self.problem, self.best)
-        chosen, multipliers = best_few(self.problem, at.reduced), self.best
+        chosen, multipliers = self.standing()[1], self.best
         if self.problem.n_items <= _MOST_EXPLAINED:
             conflict = smallest_change(self.problem, seconds=max(min(self.clock.left, 30.0), 1.0))
             if conflict is not None:

@@ -38,7 +38,7 @@ def pack_by_density(found: Candidates, clock: Clock) -> None:
     """Offer a plan for each of greedy's orders at the prices that the candidates are proven by."""
     problem, multipliers = found.problem, found.multipliers
     at = priced(problem, multipliers)
-    money = at.share * problem.price
+    money = problem.paid(at.share)
     worth = problem.value_prices(multipliers.weights) * problem.spending.response(at.share)
     paid = _paid(problem, multipliers, money)
     largest = np.abs(worth).max(initial=0.0) or 1.0

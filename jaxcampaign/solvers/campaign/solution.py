@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxcampaign.problems.campaign import Campaign, Decision, Family, priced
 from jaxcampaign.problems.rows import Rows
+from jaxcampaign.solvers.campaign.unspent import why_unspent
 from jaxcampaign.solvers.solution import Solution
 
 _SHOWN = 10
@@ -57,11 +58,18 @@ class CampaignSolution(Solution):
         order = frame.sort_values(by, ascending=[False, *[True] * len(keys)])
         return order.reset_index(drop=True)
 
+    def unspent(self) -> str:
+        """Why money of the budget is left, in words; empty where none is, or rules are broken."""
+        if not self.certificate.feasible:
+            return ""
+        return why_unspent(self.problem, self.decision)
+
     def shadow_prices(self) -> pd.DataFrame:
         """One row per constraint with a price: row, price, activity, lower, upper, reason.
 
         `price` is what one more unit of the limit is worth, at most and for small changes exactly:
-        the plan's own proof.
+        the plan's own proof. Limits that the bound keeps as they are, those on posts with the most
+        groups, have none.
         """
         columns = ("row", "price", "activity", "lower", "upper", "reason")
         if self.multipliers is None:
@@ -103,6 +111,8 @@ class CampaignSolution(Solution):
             "spend": spent,
             "value": f"{c.value:,.6g}",
         }
+        if left := self.unspent():
+            known["unspent"] = left
         kept = ("bound", "gap", "solver", "chosen because")
         return known | {name: facts[name] for name in kept if name in facts}
 

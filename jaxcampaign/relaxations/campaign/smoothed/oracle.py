@@ -30,6 +30,9 @@ from jaxcampaign.relaxations.scaling import typical
 _STEPS, _NEAR = 40, 1e-5
 # Partial sums of activity: a sum of a million terms in float32 would keep four digits.
 _PARTS = 256
+# Options of a group that take part where it is known which stand best: for each that the group has
+# room for, and at least.
+_STANDING, _FEWEST_STANDING = 4, 8
 # Value of padding, and of an option that nothing could make worthwhile.
 _NEVER = -1e30
 
@@ -97,8 +100,17 @@ class Coupling:
     spending: Spending
 
     @classmethod
-    def of(cls, problem: Campaign, weights: np.ndarray) -> Coupling:
-        """Lay out a campaign at weights of its risk."""
+    def of(
+        cls, problem: Campaign, weights: np.ndarray, reduced: np.ndarray | None = None
+    ) -> Coupling:
+        """Lay out a campaign at weights of its risk.
+
+        Args:
+          problem: the campaign.
+          weights: of its risk.
+          reduced: float64[N], reduced values at prices near by: of each group only the options
+            that stand best there take part, for a fraction of the time.
+        """
         value = problem.value_prices(weights)
         scale = typical(value)
         numbers = [i for i in range(len(problem.families)) if i != problem.kept]
@@ -116,7 +128,7 @@ class Coupling:
             total = np.bincount(family.group + 1, weights=own, minlength=len(family) + 1)[1:]
             fixed.append(total)
         tables, options = [], []
-        for option, room in _tables(problem):
+        for option, room in _tables(problem, reduced):
             inside = option >= 0
             tables.append(
                 Table(
@@ -261,9 +273,17 @@ def choose(table: Table, price: Array, gamma: Array, level: Array, spending: Spe
     return Answer(worth, y, share, soft, mu, activity.reshape(parts, n_rows))
 
 
-def _tables(problem: Campaign) -> list[tuple[np.ndarray, np.ndarray]]:
+def _tables(problem: Campaign, reduced: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Options and room of each bucket; options without a limit are groups of their own."""
-    found = [(bucket.option, problem.free_room[bucket.group]) for bucket in problem.buckets]
+    found = []
+    for bucket in problem.buckets:
+        option, room = bucket.option, problem.free_room[bucket.group]
+        width = max(_FEWEST_STANDING, int(_STANDING * room.max()))
+        if reduced is not None and width < option.shape[1]:
+            worth = np.where(option >= 0, reduced[option], -np.inf)
+            best = np.argpartition(-worth, width - 1, axis=1)[:, :width]
+            option = np.take_along_axis(option, np.sort(best, axis=1), axis=1)
+        found.append((option, room))
     if len(problem.unlimited):
         found.append((problem.unlimited[:, None], np.ones(len(problem.unlimited))))
     return found

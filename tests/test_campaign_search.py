@@ -1,0 +1,256 @@
+"""How campaigns are searched: crossed plans, small cores, many rows, which solver, what is left."""
+
+from __future__ import annotations
+
+import cvxpy as cp
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxcampaign as jc
+from jaxcampaign.errors import InputError
+from jaxcampaign.problems.campaign import (
+    CampaignMultipliers,
+    best_few,
+    campaign_bound,
+    flip_costs,
+    priced,
+    violations,
+)
+from jaxcampaign.relaxations.campaign.program import CoreProgram
+from jaxcampaign.relaxations.campaign.smoothed import curvature
+from jaxcampaign.relaxations.campaign.smoothed.newton import _Dual, minimise
+from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
+from jaxcampaign.solvers.campaign.population import Population, only_limits
+
+
+def _options(n: int, n_influencers: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    influencer = np.sort(rng.integers(0, n_influencers, n))
+    price = np.round(rng.lognormal(4, 0.8, n_influencers)[influencer] * rng.uniform(0.7, 1.4, n), 2)
+    return pd.DataFrame(
+        {
+            "influencer_id": [f"i{i:04d}" for i in influencer],
+            "content_type": [f"c{i}" for i in np.arange(n)],
+            "event_id": [f"e{i}" for i in rng.integers(0, 6, n)],
+            "offset_hours": 0.0,
+            "week": [f"w{i}" for i in rng.integers(0, 6, n)],
+            "genre": [f"g{i}" for i in rng.integers(0, 4, n_influencers)[influencer]],
+            "price": price,
+            "mean": price**0.7 * rng.lognormal(0, 0.5, n),
+            "std": 0.0,
+        }
+    )
+
+
+def _knapsack(n: int, m: int, seed: int) -> jc.Campaign:
+    """Several limits at once, of whole numbers, and nothing else."""
+    rng = np.random.default_rng(seed)
+    options = _options(n, n, seed)
+    weights = rng.integers(1, 1000, (m, n))
+    options["mean"] = weights.sum(axis=0) / m + rng.integers(0, 500, n)
+    options = options.assign(**{f"use_{k}": row.astype(float) for k, row in enumerate(weights)})
+    half = weights.sum(axis=1) // 2
+    return jc.Campaign(
+        options, constraints=[jc.AtMost(float(half[k]), of=f"use_{k}") for k in range(m)]
+    )
+
+
+def _nested(seed: int, n: int = 1500, n_influencers: int = 100) -> jc.Campaign:
+    """Limits by week within those of each influencer."""
+    options = _options(n, n_influencers, seed)
+    return jc.Campaign(
+        options,
+        budget=0.05 * float(options["price"].sum()),
+        constraints=[
+            jc.AtMost(2, per="influencer_id"),
+            jc.AtMost(1, per=["influencer_id", "week"]),
+            jc.AtLeast(4, per="event_id"),
+        ],
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_crossed_plans_are_the_best_there_are(seed):
+    problem = _knapsack(40, 4, seed)
+    program = CoreProgram.whole(problem, problem.mean[None])
+    relaxed = program.solve(integer=False).multipliers(problem, np.zeros(0))
+    best = program.solve(integer=True, gap=0.0)
+    at = priced(problem, relaxed)
+    search = Population.of(
+        problem,
+        np.zeros(40, bool),
+        value=problem.mean,
+        spend=problem.price,
+        reduced=at.reduced,
+        flips=flip_costs(problem, at.reduced),
+        center=best_few(problem, at.reduced),
+    )
+    assert search is not None
+    plans = [search.step(np.zeros(40, bool), 1.0) for _ in range(60)]
+    assert all(not violations(problem, problem.in_full(plan)) for plan in plans)
+    assert max(float(problem.mean @ plan) for plan in plans) == pytest.approx(best.value, rel=1e-9)
+
+
+def test_plans_are_crossed_only_where_fewer_posts_always_fit():
+    assert only_limits(_knapsack(20, 2, 0))
+    assert not only_limits(_nested(0, 60, 6))  # events are to be covered
+    options = _options(30, 5, 0)
+    for rule in (
+        jc.MaxShare(0.5, per="genre"),
+        jc.AtLeast(1, of="influencer_id"),
+        jc.Require({"content_type": "c0"}),
+    ):
+        assert not only_limits(jc.Campaign(options, budget=99.0, constraints=[rule]))
+
+
+def test_a_knapsack_that_branch_and_bound_does_not_finish():
+    problem = _knapsack(250, 5, 1)
+    solution = jc.solve(problem, jc.DualDecomposition(time_limit=4.0))
+    assert solution.certificate.feasible
+    assert solution.certificate.gap < 6e-3
+    assert solution.statistics["around_seconds"] > 0
+
+
+@pytest.mark.parametrize("spending", [jc.FixedPrice(), jc.ConcaveResponse(2.0, least=0.1)])
+def test_second_derivatives_are_those_of_the_slope(spending, monkeypatch):
+    options = _options(400, 40, 0)
+    problem = jc.Campaign(
+        options,
+        budget=0.1 * float(options["price"].sum()),
+        spending=spending,
+        constraints=[
+            jc.AtMost(2, per="influencer_id"),
+            jc.AtLeast(5, per="event_id"),
+            jc.MaxShare(0.4, per="genre", of="spend"),
+        ],
+    )
+    dual = _Dual(Coupling.of(problem, np.zeros(0)))
+    rng = np.random.default_rng(0)
+    x, gamma = rng.uniform(0.02, 0.2, len(dual.row)), 0.3
+    _, slope, answers = dual.at(x, gamma)
+    whole = dual._curvature(answers, gamma)
+    step = 2e-3
+    for _ in range(4):
+        way = rng.normal(size=len(x))
+        ahead, behind = (dual.at(x + sign * step * way, gamma)[1] for sign in (1, -1))
+        assert whole._matrix @ way == pytest.approx(
+            (ahead - behind) / (2 * step), rel=0.03, abs=0.03 * np.abs(whole._matrix @ way).max()
+        )
+    # Without being formed it makes the same step.
+    free = np.flatnonzero(rng.random(len(x)) < 0.7)
+    monkeypatch.setattr(curvature, "_DENSE", 0)
+    monkeypatch.setattr(curvature, "_RESIDUAL", 1e-10)
+    products = dual._curvature(answers, gamma)
+    assert products._matrix is None
+    one, other = (c.solved(slope[free], free, 1e-2) for c in (whole, products))
+    if problem.families[-1].share:
+        other = products.solved(slope[free], free, 0.0)
+        one = whole.solved(slope[free], free, 0.0)
+    assert other == pytest.approx(one, rel=1e-4, abs=1e-4 * np.abs(one).max())
+
+
+def test_many_rows_take_products_instead_of_a_matrix(monkeypatch):
+    problem = _nested(2)
+    relaxed = CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
+    monkeypatch.setattr(curvature, "_DENSE", 10)
+    coupling = Coupling.of(problem, np.zeros(0))
+    assert coupling.n_rows > 100
+    prices = minimise(coupling)
+    bound = campaign_bound(problem, coupling.multipliers(problem, prices.price, np.zeros(0)))
+    assert relaxed.value * (1 - 1e-9) <= bound <= relaxed.value * (1 + 2e-4)
+
+
+def test_groups_in_groups():
+    problem = _nested(3)
+    one = jc.solve(problem, jc.DualDecomposition(gap=1e-6))
+    other = jc.solve(problem, jc.MixedInteger(gap=1e-6))
+    assert one.status == other.status == "optimal"
+    assert one.certificate.value == pytest.approx(other.certificate.value, rel=2e-6)
+
+
+def test_only_the_best_of_each_group_near_known_prices():
+    problem = _nested(4)
+    known = CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
+    proof = known.multipliers(problem, np.zeros(0))
+    few = Coupling.of(problem, np.zeros(0), priced(problem, proof).reduced)
+    every = Coupling.of(problem, np.zeros(0))
+    sizes = [sum(option.size for option in c.options) for c in (few, every)]
+    assert sizes[0] <= sizes[1]
+    prices = minimise(few, few.price_of(problem, proof))
+    bound = campaign_bound(problem, few.multipliers(problem, prices.price, np.zeros(0)))
+    assert known.value * (1 - 1e-9) <= bound <= known.value * (1 + 2e-4)
+
+
+def test_prices_that_prove_nothing_are_left_out():
+    problem = _nested(5, 600, 40)
+    kept = problem.families[problem.kept]
+    for solver in (jc.MixedInteger(), jc.DualDecomposition()):
+        solution = jc.solve(problem, solver)
+        begin = sum(map(len, problem.families[: problem.kept]))
+        rows = slice(begin, begin + len(kept))
+        assert not solution.multipliers.upper[rows].any()
+        assert not set(solution.shadow_prices()["row"]) & set(kept.names)
+    # They prove the same as with any others.
+    m = solution.multipliers
+    upper = m.upper.copy()
+    upper[rows] = 7.0
+    other = CampaignMultipliers(upper, m.lower, m.weights)
+    assert campaign_bound(problem, other) == campaign_bound(problem, m)
+
+
+def test_what_solve_takes():
+    def taken(problem):
+        return jc.choose_solver(problem)[0]
+
+    few = _nested(0, 300, 20)
+    assert isinstance(taken(few), jc.MixedInteger)
+    assert isinstance(taken(_knapsack(100, 3, 0)), jc.DualDecomposition)
+    assert isinstance(taken(_nested(0, 2500, 100)), jc.DualDecomposition)
+    money = jc.Campaign(few.options, budget=99.0, spending=jc.ConcaveResponse())
+    assert isinstance(taken(money), jc.DualDecomposition)
+    assert repr(jc.MixedInteger()) == "MixedInteger(time_limit=60.0, gap=1e-06)"
+
+
+def test_an_answer_to_other_constraints_is_no_start():
+    first = jc.solve(_nested(0, 300, 20))
+    with pytest.raises(InputError, match="rows"):
+        jc.solve(_nested(0, 300, 30), jc.DualDecomposition(warm=first))
+
+
+def test_money_that_is_left_is_explained():
+    options = _options(40, 40, 6).assign(mean=5.0)
+    cheapest = np.sort(options["price"].to_numpy())
+    exact = float(cheapest[:3].sum())
+    assert jc.solve(jc.Campaign(options, budget=exact)).unspent() == ""
+    short = jc.solve(jc.Campaign(options, budget=exact + 0.5))
+    assert "the cheapest costs" in short.unspent() and "0.50 is left" in short.unspent()
+    assert short.summary()["unspent"] == short.unspent()
+    ruled = jc.solve(jc.Campaign(options, budget=exact + 500, constraints=[jc.AtMost(3)]))
+    assert "would break a rule, first at most 3 posts" in ruled.unspent()
+    worthless = options.assign(mean=-1.0)
+    assert "nothing else" in jc.solve(jc.Campaign(worthless, budget=9.0)).unspent()
+
+
+def test_a_cap_that_holds_money_back_is_named():
+    options = _options(60, 60, 7)
+    cap = 0.05 * float(options["price"].sum())
+    problem = jc.Campaign(
+        options,
+        budget=10 * cap,
+        spending=jc.ConcaveResponse(2.0),
+        constraints=[jc.AtMost(cap, per="genre", of="spend")],
+    )
+    solution = jc.solve(problem)
+    assert solution.certificate.feasible
+    left = problem.budget - solution.certificate.cost
+    assert left > 5 * cap
+    assert "genre" in solution.unspent()
+    share, genre = cp.Variable(60), options["genre"].to_numpy()
+    price, mean = options["price"].to_numpy(), options["mean"].to_numpy()
+    rules = [share >= 0, share <= 1]
+    rules += [(price * (genre == g)) @ share <= cap for g in np.unique(genre)]
+    gain = mean @ (1 - cp.exp(-2.0 * share)) / -np.expm1(-2.0)
+    conic = cp.Problem(cp.Maximize(gain), rules)
+    conic.solve(solver=cp.CLARABEL)
+    assert solution.certificate.value == pytest.approx(conic.value, rel=1e-5)
