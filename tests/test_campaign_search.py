@@ -153,12 +153,16 @@ def test_second_derivatives_are_those_of_the_slope(spending, monkeypatch):
 def test_many_rows_take_products_instead_of_a_matrix(monkeypatch):
     problem = _nested(2)
     relaxed = CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
-    monkeypatch.setattr(curvature, "_DENSE", 10)
     coupling = Coupling.of(problem, np.zeros(0))
     assert coupling.n_rows > 100
-    prices = minimise(coupling)
-    bound = campaign_bound(problem, coupling.multipliers(problem, prices.price, np.zeros(0)))
-    assert relaxed.value * (1 - 1e-9) <= bound <= relaxed.value * (1 + 2e-4)
+    bounds = []
+    for most_rows in (curvature._DENSE, 10):
+        monkeypatch.setattr(curvature, "_DENSE", most_rows)
+        price = minimise(coupling).price
+        bounds.append(campaign_bound(problem, coupling.multipliers(problem, price, np.zeros(0))))
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-4)
+    # Where to stop is for the programs over cores: prices alone come this near.
+    assert relaxed.value * (1 - 1e-9) <= bounds[1] <= relaxed.value * 1.01
 
 
 def test_groups_in_groups():
@@ -234,7 +238,7 @@ def test_money_that_is_left_is_explained():
 
 def test_a_cap_that_holds_money_back_is_named():
     options = _options(60, 60, 7)
-    cap = 0.05 * float(options["price"].sum())
+    cap = round(0.05 * float(options["price"].sum()), 2)
     problem = jc.Campaign(
         options,
         budget=10 * cap,

@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE
 from jaxcampaign.problems.campaign import Campaign, Decision
+from jaxcampaign.problems.campaign.money import CENT
 
-_CENT = 0.01
 _NAMED = 3
 
 
@@ -20,19 +20,19 @@ def why_unspent(problem: Campaign, decision: Decision) -> str:
     if problem.budget is None:
         return ""
     left = problem.budget - float(decision.spend.sum())
-    if left < _CENT / 2:
+    if left < CENT / 2:
         return ""
     chosen, price = decision.chosen, problem.price
     weights = np.zeros(0)
     if problem.risk_aversion:
         weights = problem.measure.worst(problem.effect(decision))
-    unpaid = chosen & (decision.spend < price - _CENT / 2) & (problem.spending.least < 1)
+    unpaid = chosen & (decision.spend < price - CENT / 2) & (problem.spending.least < 1)
     if not np.ptp(problem.spending.response(np.array([0.5, 1.0]))):
         unpaid[:] = False  # more money for the same post buys nothing
     worth = (problem.value_prices(weights) > 0) & ~problem.excluded & (~chosen | unpaid)
     if not worth.any():
         return f"{left:,.2f} is left: nothing else that is on offer would add to the value."
-    money = np.where(chosen, _CENT, np.maximum(problem.spending.least * price, 0.0))
+    money = np.where(chosen, CENT, problem.least_payment)
     fits = worth & (money <= left * (1 + FEASIBILITY_TOLERANCE))
     what = f"{left:,.2f} is left: of {int(worth.sum()):,} things that would add to the value "
     if not fits.any():

@@ -134,7 +134,7 @@ class _Dual:
         if not (slope < 0).any():
             return none
         binding = np.zeros(len(none))
-        binding[np.argmin(slope / self.size)] = 1.0
+        binding[np.argmin(slope)] = 1.0
         low, high = 0.0, 1.0
         for _ in range(_DOUBLINGS):
             # Doubled until it is too much, then halved between what was too little and that.
