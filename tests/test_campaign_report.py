@@ -24,6 +24,7 @@ from jaxcampaign.report import (
 from jaxcampaign.report.campaign.frames import budget_price
 from jaxcampaign.report.campaign.wording import more_budget, rule_text
 from jaxcampaign.report.design import NARROW_IN, WIDE_IN, svg
+from jaxcampaign.report.wording import number
 
 RULES = [
     jc.AtMost(2, per="influencer_id"),
@@ -203,6 +204,24 @@ def test_the_page_holds_the_numbers_of_the_certificate(plan):
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_other_budgets_stand_on_the_page(plan, unrendered):
+    budgets = [plan.problem.budget * share for share in (0.02, 0.5, 1.5)]
+    found = jc.frontier(plan.problem, jc.MixedInteger(), budgets=budgets, known=plan)
+    assert [p.certificate.feasible for p in found] == [False, True, True, True]
+    page = Page(report_html(plan, frontier=found))
+    assert "With another budget" in page.text
+    table = page.text.split("With another budget")[1].split("The plan")[0]
+    assert "infeasible" in table
+    for other in found:
+        assert number(other.problem.budget) in table
+        assert not other.certificate.feasible or number(other.certificate.value) in table
+    assert "With another" not in Page(report_html(plan)).text
+    risks = jc.frontier(plan.problem, jc.MixedInteger(), risk_aversions=[0.0, 1.0], known=plan)
+    assert "another aversion to risk" in Page(report_html(plan, frontier=risks)).text
+    none = jc.frontier(plan.problem, jc.MixedInteger(), budgets=budgets[:1])
+    assert "With another" not in Page(report_html(plan, frontier=none)).text
+
+
 def test_an_impossible_page_says_what_would_have_to_change(impossible):
     page = Page(report_html(impossible))
     assert "Infeasible: no plan can keep every rule" in page.text

@@ -184,3 +184,15 @@ def test_figures(width_in):
                 budgets=[1.0],
             )
         )
+
+
+def test_a_known_answer_stands_among_the_others():
+    problem = jc.Campaign(random_options(np.random.default_rng(3), 9), budget=40.0)
+    answer = jc.solve(problem, EXACT)
+    found = jc.frontier(problem, EXACT, budgets=[20.0, 60.0], known=answer)
+    assert [plan.problem.budget for plan in found] == [20.0, 40.0, 60.0]
+    assert found[1] is answer
+    same = jc.frontier(problem, EXACT, budgets=[20.0, 40.0, 60.0])
+    assert np.allclose(found.table()["value"], same.table()["value"])
+    with pytest.raises(jc.InputError, match="another campaign"):
+        jc.frontier(problem.with_budget(41.0), EXACT, budgets=[20.0], known=answer)

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxcampaign.report.campaign.sections import campaign_sections
 from jaxcampaign.report.markup import Markup, element, join
 from jaxcampaign.report.sections import slot_sections
-from jaxcampaign.solvers import CampaignSolution, Solution
+from jaxcampaign.solvers import CampaignSolution, Frontier, Solution
 from jaxcampaign.tables import replacing
 
 
@@ -24,6 +24,7 @@ def write_report(
     billboards: pd.DataFrame | None = None,
     title: str | None = None,
     run: Mapping[str, Any] | None = None,
+    frontier: Frontier | None = None,
 ) -> None:
     """Write the report of a solution as one HTML file that needs nothing else.
 
@@ -37,12 +38,20 @@ def write_report(
       billboards: table with board_id, lat, lon: where the boards are.
       title: heading of the page.
       run: how it was computed: any nested mapping of names to values, such as `run.json`.
+      frontier: of a campaign, plans for other budgets or aversions to risk.
 
     Raises:
       InputError: a table for the map lacks a column.
       OSError: the file cannot be written.
     """
-    page = report_html(solution, checkins=checkins, billboards=billboards, title=title, run=run)
+    page = report_html(
+        solution,
+        checkins=checkins,
+        billboards=billboards,
+        title=title,
+        run=run,
+        frontier=frontier,
+    )
     with replacing(path) as file:
         file.write(page.encode("utf-8"))
 
@@ -54,6 +63,7 @@ def report_html(
     billboards: pd.DataFrame | None = None,
     title: str | None = None,
     run: Mapping[str, Any] | None = None,
+    frontier: Frontier | None = None,
 ) -> str:
     """The report of a solution as text, also for notebooks: `IPython.display.HTML(text)`.
 
@@ -65,13 +75,14 @@ def report_html(
       title: heading of the page.
       run: how it was computed: any nested mapping of names to values, such as `run.json`; for
         campaigns its inputs say which outcome is predicted.
+      frontier: of a campaign, plans for other budgets or aversions to risk.
 
     Raises:
       InputError: a table for the map lacks a column.
     """
     if isinstance(solution, CampaignSolution):
         title = title or "Campaign plan"
-        sections = campaign_sections(solution, title, run or {})
+        sections = campaign_sections(solution, title, run or {}, frontier)
     else:
         title = title or "Billboard plan"
         sections = slot_sections(solution, title, checkins, billboards, run or {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -48,9 +50,7 @@ def frontier_figure(
     Raises:
       ValueError: no plan is feasible.
     """
-    frame = frontier.table()
-    frame["price"] = [budget_price(solution) for solution in frontier]
-    frame["proven"] = [solution.certificate.rechecked_bound for solution in frontier]
+    frame = frontier_frame(frontier)
     kept = frame[frame["value"].notna()]
     if kept.empty:
         raise ValueError("no plan of the frontier is feasible, so there is nothing to draw")
@@ -70,6 +70,14 @@ def frontier_figure(
     return figure
 
 
+def frontier_frame(frontier: Frontier) -> pd.DataFrame:
+    """The frontier's table, with the price of the budget and what prices alone prove (proven)."""
+    frame = frontier.table()
+    frame["price"] = _numbers(budget_price(solution) for solution in frontier)
+    frame["proven"] = _numbers(solution.certificate.rechecked_bound for solution in frontier)
+    return frame
+
+
 def proven_between(frame: pd.DataFrame, budgets: np.ndarray) -> np.ndarray:
     """What no plan at each budget float64[n] exceeds.
 
@@ -82,6 +90,11 @@ def proven_between(frame: pd.DataFrame, budgets: np.ndarray) -> np.ndarray:
     """
     known, proven, price = (frame[name].to_numpy() for name in ("budget", "proven", "price"))
     return (proven + price * (budgets[:, None] - known)).min(axis=1)
+
+
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    """None as NaN."""
+    return np.array(list(values), np.float64)
 
 
 def _against_budget(axes: Axes, frame: pd.DataFrame) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,9 +24,10 @@ from jaxcampaign.report.blocks import (
 from jaxcampaign.report.campaign import wording
 from jaxcampaign.report.campaign.figures import group_figure, value_figure, week_figure
 from jaxcampaign.report.campaign.frames import budget_price, group_frame, price_frame, week_frame
+from jaxcampaign.report.campaign.frontier import frontier_figure, frontier_frame
 from jaxcampaign.report.markup import Column, Markup, data_table, element, folded
 from jaxcampaign.report.wording import ceiling, counted, number
-from jaxcampaign.solvers import CampaignSolution
+from jaxcampaign.solvers import CampaignSolution, Frontier
 
 _CHANGE = "smallest_change"
 # Limits that the page shows at once; the others are folded.
@@ -35,7 +36,10 @@ _GROUPS = {"genre": "By genre", "event_id": "By event"}
 
 
 def campaign_sections(
-    solution: CampaignSolution, title: str, run: Mapping[str, Any]
+    solution: CampaignSolution,
+    title: str,
+    run: Mapping[str, Any],
+    frontier: Frontier | None = None,
 ) -> list[Markup]:
     """The page from top to bottom."""
     unit = wording.unit_of(run)
@@ -45,6 +49,7 @@ def campaign_sections(
         week_section(solution, unit),
         bound_section(solution),
         price_section(solution),
+        frontier_section(frontier, unit),
         plan_section(solution, unit),
         proof_section(solution),
         making_section(solution, run, leave_out=(_CHANGE,)),
@@ -172,7 +177,7 @@ def price_section(solution: CampaignSolution) -> Markup:
         return section(heading, note("No limit has a price: the best posts are bought."))
     columns = [
         Column("limit", "Limit"),
-        Column("price", "Worth of one more", lambda price: number(price, 3), True),
+        Column("price", "Worth of one more", _rough, True),
         Column("has", "The plan has", _or_nothing, True),
         Column("most", "Limit", _or_nothing, True),
     ]
@@ -191,6 +196,46 @@ def price_section(solution: CampaignSolution) -> Markup:
             "exactly within each group have no price. Those with the most at stake, price times "
             "limit, come first."
         ),
+    )
+
+
+def frontier_section(frontier: Frontier | None, unit: str) -> Markup:
+    """Plans for other budgets, or other aversions to risk; nothing without them."""
+    if frontier is None or not any(plan.certificate.feasible for plan in frontier):
+        return Markup()
+    frame = frontier_frame(frontier)
+    # What an infeasible plan is made of is no answer.
+    facts = ["posts", "spend", "mean", "risk", "price", "proven"]
+    frame[facts] = frame[facts].astype(float).where(frame["value"].notna())
+    money = frontier.varied == "budget"
+    columns = [
+        Column("budget", "Budget", number, True)
+        if money
+        else Column("risk_aversion", "Aversion to risk", number, True),
+        Column("posts", "Posts", _or_nothing, True),
+        Column("spend", "Spend", _or_nothing, True),
+        Column("value", "Value", _or_nothing, True),
+        Column("proven", "No plan above", partial(_or_nothing, shown=ceiling), True),
+        Column("price", "Worth of one more", partial(_or_nothing, shown=_rough), True)
+        if money
+        else Column("risk", "Risk", _or_nothing, True),
+        Column("status", "Status"),
+    ]
+    if any(plan.problem.risk_aversion for plan in frontier):
+        columns.insert(-1, Column("mean", unit[:1].upper() + unit[1:], _or_nothing, True))
+    alt = "; ".join(
+        f"{row['status']} at {number(row[frontier.varied])}: {_or_nothing(row['value']) or 'none'}"
+        for row in frame.to_dict("records")
+    )
+    caption = (
+        "Each plan is solved and certified by itself; all limits but the budget stay as they are."
+        if money
+        else "Each plan is solved and certified by itself; all but the aversion stays as it is."
+    )
+    return section(
+        "With another budget" if money else "With another aversion to risk",
+        drawn(partial(frontier_figure, frontier, unit=unit), f"Value: {alt}", caption),
+        data_table(frame, columns, label="Frontier"),
     )
 
 
@@ -244,8 +289,12 @@ def _signed(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
 
 
-def _or_nothing(value: float) -> str:
-    return "" if np.isnan(value) else number(value)
+def _or_nothing(value: float, shown: Callable[[float], str] = number) -> str:
+    return "" if np.isnan(value) else shown(value)
+
+
+def _rough(value: float) -> str:
+    return number(value, 3)
 
 
 def _moment(time: pd.Timestamp) -> str:

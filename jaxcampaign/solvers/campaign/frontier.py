@@ -96,6 +96,7 @@ def frontier(
     risk_aversions: Sequence[float] | None = None,
     key: jax.Array | None = None,
     time_limit: float | None = None,
+    known: CampaignSolution | None = None,
 ) -> Frontier:
     """Plan a campaign for several budgets, or for several aversions to risk.
 
@@ -110,10 +111,11 @@ def frontier(
       risk_aversions: what a unit of the campaign's risk takes off the value.
       key: source of randomness, consumed; `jax.random.key(0)` by default.
       time_limit: seconds for each plan.
+      known: an answer to `problem` itself, which takes its place among the plans as it is.
 
     Raises:
       InputError: not exactly one of the two is given, or a number below 0, or budgets for a
-        campaign without one.
+        campaign without one, or `known` answers another campaign.
     """
     if (budgets is None) == (risk_aversions is None):
         raise InputError(
@@ -127,6 +129,15 @@ def frontier(
     if not values:
         raise InputError("no numbers to go through", table="frontier", remedy="give at least one")
     change = problem.with_budget if varied == "budget" else problem.with_risk_aversion
+    if known is not None:
+        if known.problem is not problem:
+            raise InputError(
+                "the known answer is to another campaign",
+                table="frontier",
+                column="known",
+                remedy="pass the problem of that answer",
+            )
+        values = sorted({*values, getattr(problem, varied)})
     problems = [change(value) for value in values]
     key = jax.random.key(0) if key is None else key
     solver = choose_solver(problem)[0] if solver is None else solver
@@ -134,9 +145,13 @@ def frontier(
     with progress(len(problems), "frontier", "plan") as bar:
         for asked, own in zip(problems, jax.random.split(key, len(problems)), strict=True):
             before = found[-1] if found else None
-            warm = solver
-            if isinstance(solver, DualDecomposition) and before is not None:
-                warm = replace(solver, warm=before)
+            if known is not None and getattr(asked, varied) == getattr(problem, varied):
+                found.append(known)
+                bar.update()
+                continue
+            warm, start = solver, known if before is None else before
+            if isinstance(solver, DualDecomposition) and start is not None:
+                warm = replace(solver, warm=start)
             answer = solve(asked, warm, key=own, time_limit=time_limit)
             assert isinstance(answer, CampaignSolution)
             answer = answer if before is None else _no_worse(answer, before)
