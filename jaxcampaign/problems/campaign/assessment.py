@@ -33,17 +33,19 @@ def violations(problem: Campaign, decision: Decision) -> tuple[dict[str, Any], .
         for i in np.flatnonzero(rows):
             here = float(decision.chosen[i])
             found.append({"row": name.format(i), "activity": here, "lower": least, "upper": most})
-    most_spent = np.where(decision.chosen, problem.price, 0.0)
-    least_spent = np.where(decision.chosen, problem.least_payment, 0.0)
+    used = decision.used
+    chosen, spend = decision.chosen[used], decision.spend[used]
+    most_spent = np.where(chosen, problem.price[used], 0.0)
+    least_spent = np.where(chosen, problem.least_payment[used], 0.0)
     # Written so that a payment that is no number is wrong.
-    right = (decision.spend >= least_spent) & (decision.spend <= most_spent)
-    for i in np.flatnonzero(~right):
+    right = (spend >= least_spent) & (spend <= most_spent)
+    for at in np.flatnonzero(~right):
         found.append(
             {
-                "row": f"money for option {i}",
-                "activity": float(decision.spend[i]),
-                "lower": float(least_spent[i]),
-                "upper": float(most_spent[i]),
+                "row": f"money for option {used[at]}",
+                "activity": float(spend[at]),
+                "lower": float(least_spent[at]),
+                "upper": float(most_spent[at]),
             }
         )
     return tuple(found)
@@ -53,14 +55,15 @@ def limited(
     problem: Campaign, decision: Decision
 ) -> Iterator[tuple[Family | Rows, np.ndarray, np.ndarray, np.ndarray]]:
     """Each family, and then the sparse rows, with activity and tolerated limits, float64[G]."""
-    counts = decision.chosen.astype(np.float64)
-    cents = in_cents(decision.spend)
+    used = decision.used
+    counts, spend = decision.chosen[used].astype(np.float64), decision.spend[used]
+    cents = in_cents(spend)
     for family in problem.families:
-        loose = family.loosened(FEASIBILITY_TOLERANCE)
+        loose = family.loosened(FEASIBILITY_TOLERANCE).take(used)
         if family.acts == "posts":
             activity = loose.activity(counts)
         elif cents is None:
-            activity = loose.activity(decision.spend)
+            activity = loose.activity(spend)
         else:
             activity = loose.activity(cents) / 100
         yield family, activity, *family.tolerated(FEASIBILITY_TOLERANCE)

@@ -10,6 +10,8 @@ import numpy as np
 _STEPS = (1.0, 1.5)
 # Where all groups fill so much of the widest one's width, one table holds them all.
 _FULL = 0.75
+# Cells that one table may waste so that there is one table less: a kernel is compiled for each.
+_WASTE = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
         width = np.select(
             [size <= step * power for step in _STEPS], [s * power for s in _STEPS], 2 * power
         )
-        width = np.ceil(width).astype(np.int64)
+        width = _merged(np.ceil(width).astype(np.int64))
     found = []
     for w in np.unique(width):
         rows = np.flatnonzero(width == w)
@@ -51,3 +53,16 @@ def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
         table = np.where(inside, options[np.minimum(place, len(options) - 1)], -1)
         found.append(Bucket(of[begin[rows]], table))
     return tuple(found)
+
+
+def _merged(width: np.ndarray) -> np.ndarray:
+    """Widths int64[G] of which narrow ones are made one where that wastes little."""
+    widths, counts = np.unique(width, return_counts=True)
+    joined, first = widths.copy(), 0
+    for last in range(1, len(widths)):
+        chain = slice(first, last + 1)
+        if ((widths[last] - widths[chain]) * counts[chain]).sum() <= _WASTE:
+            joined[chain] = widths[last]
+        else:
+            first = last
+    return joined[np.searchsorted(widths, width)]

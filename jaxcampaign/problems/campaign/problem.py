@@ -44,6 +44,11 @@ class Decision:
     chosen: np.ndarray
     spend: np.ndarray
 
+    @property
+    def used(self) -> np.ndarray:
+        """Options that are chosen or get money, int64[n], rising: the others add nothing."""
+        return np.flatnonzero(self.chosen | (self.spend != 0))
+
 
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -250,9 +255,12 @@ class Campaign:
 
     def effect(self, decision: Decision) -> np.ndarray:
         """e, float64[N]."""
-        paid = decision.chosen & (self.price > 0)
-        share = np.where(paid, decision.spend / np.where(paid, self.price, 1.0), 1.0)
-        return np.where(decision.chosen, self.spending.response(np.clip(share, 0.0, 1.0)), 0.0)
+        chosen = np.flatnonzero(decision.chosen)
+        price, spend = self.price[chosen], decision.spend[chosen]
+        share = np.where(price > 0, spend / np.where(price > 0, price, 1.0), 1.0)
+        effect = np.zeros(self.n_items)
+        effect[chosen] = self.spending.response(np.clip(share, 0.0, 1.0))
+        return effect
 
     def value(self, decision: Decision) -> float:
         """What the problem maximises, float64."""
@@ -331,8 +339,11 @@ class Campaign:
 
     def in_part(self, chosen: np.ndarray, spend: np.ndarray) -> Decision:
         """The options bool[N], each paid so much, float64[N], cut to whole cents and its limits."""
-        cut = np.clip(down_to_cents(spend) / 100, self.least_payment, self.price)
-        return Decision(chosen, np.where(chosen, cut, 0.0) + 0.0)  # no -0.0
+        at = np.flatnonzero(chosen)
+        whole = down_to_cents(spend[at]) / 100
+        cut = np.zeros(self.n_items)
+        cut[at] = np.clip(whole, self.least_payment[at], self.price[at]) + 0.0  # no -0.0
+        return Decision(chosen, cut)
 
     def paid(self, share: np.ndarray) -> np.ndarray:
         """What options are paid for shares float64[N] of their prices, in whole cents."""

@@ -51,11 +51,12 @@ class CoreRows:
           spend: float64[N], money that an option gets if it is chosen.
         """
         n_options, n_flags = len(core), problem.n_flags
+        kept = np.flatnonzero(was)
         n_shared = sum(family.share > 0 for family in problem.families)
         width, total = n_options + n_flags + n_shared, n_options + n_flags
         made, begin = [], 0
         for family in problem.families:
-            own = _of_family(family, core, was, spend, width, total)
+            own = _of_family(family, core, kept, spend, width, total)
             made += [own[0]._replace(number=own[0].number + begin), *own[1:]]
             begin += len(family)
             total += family.share > 0
@@ -110,8 +111,8 @@ class CoreRows:
         found = []
         for family in problem.families:
             if family.share:
-                weighed = weights_of(family, spend)
-                found.append(weighed[chosen].sum() / typical(np.abs(weighed[self.core])))
+                whole = weights_of(family, np.flatnonzero(chosen), spend).sum()
+                found.append(whole / typical(np.abs(weights_of(family, self.core, spend))))
         return np.array(found)
 
 
@@ -124,13 +125,13 @@ class _Block(NamedTuple):
 
 
 def _of_family(
-    family: Family, core: np.ndarray, was: np.ndarray, spend: np.ndarray, width: int, total: int
+    family: Family, core: np.ndarray, kept: np.ndarray, spend: np.ndarray, width: int, total: int
 ) -> list[_Block]:
     """The rows of one family, numbered from 0, and the row that defines its total, if any."""
-    weighed, lower, upper, unit, worth = _measured(family, core, spend)
-    fixed = np.where(was, weighed, 0.0)
-    taken = np.bincount(family.group + 1, weights=fixed, minlength=len(family) + 1)[1:]
-    own, group = weighed[core], family.group[core]
+    own, fixed, lower, upper, unit, worth = _measured(family, core, kept, spend)
+    outside = family.group[kept] + 1
+    taken = np.bincount(outside, weights=fixed, minlength=len(family) + 1)[1:]
+    group = family.group[core]
     column = np.flatnonzero((group >= 0) & (own != 0))
     # Rows that the core cannot break say nothing.
     most = np.bincount(group[column], weights=np.maximum(own[column], 0), minlength=len(family))
@@ -139,8 +140,8 @@ def _of_family(
     needed = np.flatnonzero(says)
     at = np.full(len(family), -1)
     at[needed] = np.arange(len(needed))
-    kept = column[says[group[column]]]
-    row, entry = at[group[kept]], own[kept] / unit
+    column_of = column[says[group[column]]]
+    row, entry = at[group[column_of]], own[column_of] / unit
     made = []
     if family.share:
         made.append(
@@ -159,10 +160,10 @@ def _of_family(
             )
         )
         row = np.concatenate([row, np.arange(len(needed))])
-        kept = np.concatenate([kept, np.full(len(needed), total)])
+        column_of = np.concatenate([column_of, np.full(len(needed), total)])
         entry = np.concatenate([entry, np.full(len(needed), -family.share)])
     rows = _Block(
-        sparse.coo_array((entry, (row, kept)), shape=(len(needed), width)).tocsr(),
+        sparse.coo_array((entry, (row, column_of)), shape=(len(needed), width)).tocsr(),
         (lower[needed] - taken[needed]) / unit,
         (upper[needed] - taken[needed]) / unit,
         needed,
@@ -172,29 +173,37 @@ def _of_family(
 
 
 def _measured(
-    family: Family, core: np.ndarray, spend: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-    """What options add to rows, float64[N], limits of the rows, their unit, and what it stands for.
+    family: Family, core: np.ndarray, kept: np.ndarray, spend: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """What options of the core and others add to rows, limits, their unit, what it stands for.
 
     Limits of money have next to no tolerance, so that HiGHS' own, which is 1e-9 of a row's
     unit, must be nothing beside it. Whole cents are counted in powers of two: exact numbers, of
     which two sums are equal or differ by far more. Other money is counted in units that are small
     beside the limits.
     """
-    weighed = weights_of(family, spend)
-    unit = typical(np.abs(weighed[core]))
+    own, fixed = (weights_of(family, options, spend) for options in (core, kept))
+    unit = typical(np.abs(own))
     if family.acts == "posts" or family.share:
-        return weighed, family.lower, family.upper, unit, unit
-    cents = in_cents(weighed)
-    if cents is None:
+        return own, fixed, family.lower, family.upper, unit, unit
+    own_cents, fixed_cents = in_cents(own), in_cents(fixed)
+    if own_cents is None or fixed_cents is None:
         limits = np.abs(np.concatenate([family.lower, family.upper]))
         limits = limits[np.isfinite(limits) & (limits > 0)]
         unit *= float(np.clip(_SMALL * limits.min(initial=np.inf) / unit, _SMALL, 1.0))
-        return weighed, family.lower, family.upper, unit, unit
+        return own, fixed, family.lower, family.upper, unit, unit
     unit = float(2.0 ** np.clip(np.round(np.log2(100 * unit)), 0, _MOST_HALVINGS))
-    return cents, up_to_cents(family.lower), down_to_cents(family.upper), unit, unit / 100
+    lower, upper = up_to_cents(family.lower), down_to_cents(family.upper)
+    return own_cents, fixed_cents, lower, upper, unit, unit / 100
 
 
-def weights_of(family: Family, spend: np.ndarray) -> np.ndarray:
-    """What an option that is chosen, for the money float64[N], adds to its row, float64[N]."""
-    return family.weights(spend if family.acts == "spend" else np.ones(len(spend)))
+def weights_of(family: Family, options: np.ndarray, spend: np.ndarray) -> np.ndarray:
+    """What options int64[n] that are chosen add to their rows, float64[n].
+
+    Args:
+      family: the rows.
+      options: which.
+      spend: float64[N], money that each of all options gets if it is chosen.
+    """
+    paid = spend[options] if family.acts == "spend" else np.ones(len(options))
+    return family.take(options).weights(paid)

@@ -43,6 +43,8 @@ _GROWTH, _LP_ROUNDS = 2.0, 6
 _ALL = 12_000
 # The same for whole options, and by what factor it grows.
 _WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 3.0
+# And where prices are settled to so small a slope: a few may do.
+_FIRST_PER_ROW, _FIRST_FEWEST, _SETTLED = 2, 150, 2e-2
 # Shares of the time that is left for a first branch and bound on the core, and for programs around
 # its plan, before it goes on; and what counts as the time where there is no limit.
 _FIRST_SHARE, _AROUND_SHARE, _LONG = 0.1, 0.5, 600.0
@@ -115,6 +117,7 @@ class _Search:
         self.worth = -np.inf
         self.claimed: float | None = None
         self.infeasible = False
+        self.settled = False
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: CampaignMultipliers | None) -> Finding:
@@ -122,7 +125,7 @@ class _Search:
         if start is not None or not (self.problem.is_linear and self.all_in_core()):
             self.prices(start)
         self.statistics["dual_seconds"] = time.monotonic() - began
-        if self.relax():
+        if not self.at_once() and self.relax():
             self.whole()
         if self.decision is None and not self.infeasible:
             self.pack()
@@ -146,18 +149,29 @@ class _Search:
             weights = start.weights if len(start.weights) == len(weights) else weights
             start = CampaignMultipliers.of(problem, start.upper - start.lower, weights)
             reduced = priced(problem, start).reduced
-        evaluations, known = 0, None
+        evaluations, known, slope = 0, None, np.inf
         for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
             coupling = Coupling.of(problem, weights, reduced)
             known = coupling.price_of(problem, start) if turn == 0 else known
             found = minimise(coupling, known, end=self.clock.end)
             known, evaluations = found.price, evaluations + found.evaluations
+            slope = found.slope
             self.consider(coupling.multipliers(problem, known, weights))
             if not len(weights) or self.clock.out:
                 break
             worst = problem.measure.worst(found.effect(problem.n_items))
             weights = weights + 2 / (turn + 2) * (worst - weights)
+        self.settled = slope <= _SETTLED
         self.statistics["evaluations"] = evaluations
+
+    def at_once(self) -> bool:
+        """One integer program over a few options: with many, its plan often meets the bound."""
+        problem = self.problem
+        if not (self.settled and problem.is_linear) or self.clock.out:
+            return False
+        limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
+        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), _FIRST_SHARE * limit)
+        return self.bound - self.worth <= self.gap * abs(self.bound)
 
     def relax(self) -> bool:
         """Linear programs over cores until they prove the bound; False where nothing is left."""
@@ -197,25 +211,10 @@ class _Search:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
         share = _FIRST_SHARE
         while not (self.near_enough() or self.clock.out):
-            core, elsewhere, program = self.program(size)
-            self.statistics["integer_core"] = len(core)
-            answer = program.solve(
-                integer=True,
-                seconds=min(share * limit, self.clock.left),
-                gap=self.gap / 2,
-                start=None if self.decision is None else self.decision.chosen,
-            )
-            if answer.chosen is not None:
-                self.take(answer.chosen, program.spend)
-            if answer.infeasible and elsewhere == -np.inf:
-                self.infeasible = problem.spending.least == 1
+            finished, every = self.integer_program(size, share * limit)
+            if self.infeasible or (finished and every):
                 break
-            if problem.is_linear:
-                claim = max(answer.bound, elsewhere, self.worth)
-                self.claimed = claim if self.claimed is None else min(self.claimed, claim)
-            if answer.finished and elsewhere == -np.inf:
-                break
-            if answer.finished:
+            if finished:
                 size = int(_WHOLE_GROWTH * size)
             elif share < 1:
                 self.search_around(_AROUND_SHARE * limit)
@@ -223,6 +222,27 @@ class _Search:
             else:
                 break
         self.statistics["integer_seconds"] = time.monotonic() - began
+
+    def integer_program(self, size: int, seconds: float) -> tuple[bool, bool]:
+        """A plan from a core, and what that proves: whether it finished, and held every option."""
+        problem = self.problem
+        core, elsewhere, program = self.program(size)
+        self.statistics["integer_core"] = len(core)
+        answer = program.solve(
+            integer=True,
+            seconds=min(seconds, self.clock.left),
+            gap=self.gap / 2,
+            start=None if self.decision is None else self.decision.chosen,
+        )
+        if answer.chosen is not None:
+            self.take(answer.chosen, program.spend)
+        every = elsewhere == -np.inf
+        if answer.infeasible and every:
+            self.infeasible = problem.spending.least == 1
+        elif problem.is_linear:
+            claim = max(answer.bound, elsewhere, self.worth)
+            self.claimed = claim if self.claimed is None else min(self.claimed, claim)
+        return answer.finished, every
 
     def search_around(self, seconds: float) -> None:
         """Improve the plan: by crossing many where that can be done, else by small programs."""

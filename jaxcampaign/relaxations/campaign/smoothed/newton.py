@@ -42,12 +42,14 @@ class Prices:
       price: float64[M], signed, in the units of the device.
       evaluations: of the dual.
       seconds: of all of it.
+      slope: the largest that is left, as a share of what its row could hold.
       choices: options int64[g, w] (-1 for padding) and what is bought of each, f32[g, w].
     """
 
     price: np.ndarray
     evaluations: int
     seconds: float
+    slope: float
     choices: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     def effect(self, n_options: int) -> np.ndarray:
@@ -81,10 +83,11 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
                 break
     _, _, answers = dual.at(x, float(gammas[-1]))
     choices = tuple(
-        (option, np.asarray(coupling.spending.response(answer.share) * answer.choice))
+        (option, coupling.spending.response(np.asarray(answer.share)) * np.asarray(answer.choice))
         for option, answer in zip(coupling.options, answers, strict=True)
     )
-    return Prices(dual.joined(x), dual.evaluations, time.monotonic() - began, choices)
+    seconds = time.monotonic() - began
+    return Prices(dual.joined(x), dual.evaluations, seconds, dual.slope, choices)
 
 
 class _Dual:
@@ -101,6 +104,7 @@ class _Dual:
         self.levels: list[jax.Array] | None = None
         self.damping = _DAMPING
         self.evaluations = 0
+        self.slope = np.inf
         self._rng = np.random.default_rng(0)
         self._row = [np.asarray(table.row) for table in coupling.tables]
         self._coefficient = [np.asarray(table.coefficient) for table in coupling.tables]
@@ -155,9 +159,9 @@ class _Dual:
         value, slope, answers = self.at(x, gamma)
         for _ in range(steps):
             self.levels = [answer.level for answer in answers]
-            held = (x <= 0) & (slope >= 0)
-            error = np.where(held, 0.0, np.abs(slope) / self.size).max(initial=0.0)
-            if error <= (_LAST_SETTLED if last else _SETTLED) or time.monotonic() >= end:
+            held = self._held(x, slope)
+            enough = self.slope <= (_LAST_SETTLED if last else _SETTLED)
+            if enough or time.monotonic() >= end:
                 break
             curvature = self._curvature(answers, gamma)
             free = np.flatnonzero(~held)
@@ -176,7 +180,14 @@ class _Dual:
                 self.damping = min(self.damping * _FACTOR, 1e6)
             if not moved:
                 break
+        self._held(x, slope)
         return x
+
+    def _held(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Prices at 0 that would fall further, bool; and notes the largest other slope."""
+        held = (x <= 0) & (slope >= 0)
+        self.slope = float(np.where(held, 0.0, np.abs(slope) / self.size).max(initial=0.0))
+        return held
 
     def _curvature(self, answers: list[Answer], gamma: float) -> Curvature:
         """Second derivatives over the prices of limits."""

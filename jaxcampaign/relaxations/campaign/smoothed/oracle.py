@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Family
 from jaxcampaign.problems.campaign.spending import Spending
 from jaxcampaign.relaxations.scaling import typical
 
@@ -116,37 +116,40 @@ class Coupling:
         numbers = [i for i in range(len(problem.families)) if i != problem.kept]
         families = [problem.families[i] for i in numbers]
         start = np.concatenate([[0], np.cumsum([len(f) for f in families])]).astype(np.int64)
+        layout = _tables(problem, reduced)
+        places = [option[option >= 0] for option, _ in layout]
+        part = np.concatenate([np.zeros(0, np.int64), *places])
+        required = np.flatnonzero(problem.required)
         rows, coefficients, units, fixed = [], [], [], []
         for family, first in zip(families, start, strict=False):
-            decision = problem.price if family.acts == "spend" else np.ones(problem.n_items)
-            weighed = family.weights(decision)
-            unit = np.full(len(family), typical(weighed))
-            units.append(unit)
-            rows.append(np.where(family.group >= 0, family.group + 1 + first, 0).astype(np.int32))
-            coefficients.append((weighed / unit[0] if len(unit) else weighed).astype(np.float32))
-            own = np.where(problem.required, weighed, 0.0)
-            total = np.bincount(family.group + 1, weights=own, minlength=len(family) + 1)[1:]
-            fixed.append(total)
-        tables, options = [], []
-        for option, room in _tables(problem, reduced):
+            weighed, group = _weights(problem, family, part), family.group[part]
+            unit = typical(weighed)
+            units.append(np.full(len(family), unit))
+            rows.append(np.where(group >= 0, group + 1 + first, 0).astype(np.int32))
+            coefficients.append((weighed / unit).astype(np.float32))
+            own, group = _weights(problem, family, required), family.group[required] + 1
+            fixed.append(np.bincount(group, weights=own, minlength=len(family) + 1)[1:])
+        tables, begin = [], 0
+        for (option, room), place in zip(layout, places, strict=True):
+            here = slice(begin, begin + len(place))
+            begin = here.stop
             inside = option >= 0
             tables.append(
                 Table(
-                    jnp.asarray(np.where(inside, value[option] / scale, _NEVER), jnp.float32),
-                    jnp.asarray(_stacked([np.where(inside, r[option], 0) for r in rows], option)),
+                    jnp.asarray(_spread(value[place] / scale, inside, _NEVER), jnp.float32),
+                    jnp.asarray(_stacked([_spread(r[here], inside) for r in rows], option)),
                     jnp.asarray(
-                        _stacked([np.where(inside, c[option], 0) for c in coefficients], option),
+                        _stacked([_spread(c[here], inside) for c in coefficients], option),
                         jnp.float32,
                     ),
                     jnp.asarray(room, jnp.float32),
                     tuple(family.acts == "spend" for family in families),
                 )
             )
-            options.append(option)
         return cls(
             scale=scale,
             tables=tuple(tables),
-            options=tuple(options),
+            options=tuple(option for option, _ in layout),
             family=np.array(numbers, np.int64),
             start=start,
             unit=np.concatenate([np.zeros(0), *units]),
@@ -216,7 +219,7 @@ def evaluate(
     at = jnp.asarray(np.concatenate([[0.0], of_row]), jnp.float32)
     worth, total, answers = 0.0, np.zeros(coupling.n_rows + 1), []
     for number, table in enumerate(coupling.tables):
-        level = jnp.zeros_like(table.room) if levels is None else levels[number]
+        level = np.zeros(table.room.shape, np.float32) if levels is None else levels[number]
         answer = choose(table, at, jnp.float32(gamma), level, coupling.spending)
         answers.append(answer)
         worth += float(np.asarray(answer.worth, np.float64).sum())
@@ -286,6 +289,19 @@ def _tables(problem: Campaign, reduced: np.ndarray | None) -> list[tuple[np.ndar
         found.append((option, room))
     if len(problem.unlimited):
         found.append((problem.unlimited[:, None], np.ones(len(problem.unlimited))))
+    return found
+
+
+def _weights(problem: Campaign, family: Family, options: np.ndarray) -> np.ndarray:
+    """What options int64[n] add to the rows of a family for their whole price, float64[n]."""
+    paid = problem.price[options] if family.acts == "spend" else np.ones(len(options))
+    return family.take(options).weights(paid)
+
+
+def _spread(numbers: np.ndarray, inside: np.ndarray, padding: float = 0) -> np.ndarray:
+    """Numbers [n] at the places bool[g, w] that hold an option."""
+    found = np.full(inside.shape, padding, numbers.dtype)
+    found[inside] = numbers
     return found
 
 
