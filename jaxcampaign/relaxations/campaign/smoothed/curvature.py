@@ -130,10 +130,18 @@ class Curvature:
             own = sum((term.diagonal() for term in terms), np.zeros(n_rows + 1))
             self.diagonal = np.maximum(own[1:][row], 0.0)
 
-    def solved(self, slope: np.ndarray, free: np.ndarray, damping: float) -> np.ndarray:
-        """The x over the free prices int64[k] with `(H + damping diag(H)) x = slope` there."""
+    def solved(
+        self, slope: np.ndarray, free: np.ndarray, damping: float, radius: float
+    ) -> np.ndarray:
+        """The x over the free prices, int64[k], with
+
+            (H + damping diag(H) + diag(|slope|) / radius) x = slope.
+
+        Where all options of a row are settled there is no curvature to divide by: the last term
+        keeps such a price within about the radius, and vanishes with the slope.
+        """
         floor = 1e-9 * max(self.diagonal.max(initial=0.0), 1e-9)
-        extra = damping * self.diagonal[free] + floor
+        extra = damping * self.diagonal[free] + np.abs(slope) / radius + floor
         if self._matrix is None:
             return self._iterated(slope, free, extra)
         damped = self._matrix[np.ix_(free, free)] + np.diag(extra)

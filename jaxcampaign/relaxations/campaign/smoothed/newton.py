@@ -32,6 +32,10 @@ _MOST_OPTIONS = 200_000
 _UNSETTLED = 1e-4
 # Damping as a share of the Hessian's diagonal: at first, and the factor by which it is changed.
 _DAMPING, _FACTOR = 1e-4, 8.0
+# Share of the value that a step must promise: less is lost in the rounding of float32.
+_NOISE = 1e-8
+# How far a price may move in one step, at most, in units of a typical value, and its factor.
+_FARTHEST, _WIDER = 4.0, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,7 @@ class _Dual:
         fixed = coupling.shared(coupling.fixed)
         self.limit = (limits - fixed[self.row]) / coupling.unit[self.row]
         self.levels: list[jax.Array] | None = None
-        self.damping = _DAMPING
+        self.damping, self.radius = _DAMPING, _FARTHEST
         self.evaluations = 0
         self.slope = np.inf
         self._rng = np.random.default_rng(0)
@@ -168,16 +172,20 @@ class _Dual:
             moved = False
             for _ in range(8):
                 step = np.zeros(len(x))
-                step[free] = curvature.solved(slope[free], free, self.damping)
+                step[free] = curvature.solved(slope[free], free, self.damping, self.radius)
                 new = np.maximum(x - step, 0.0)
-                found = self.at(new, gamma)
                 expected = slope @ (x - new)
+                if expected <= _NOISE * abs(value):
+                    break
+                found = self.at(new, gamma)
                 if found[0] <= value - 1e-4 * max(expected, 0.0):
                     x, (value, slope, answers) = new, found
                     self.damping = max(self.damping / _FACTOR, 1e-10)
+                    self.radius = min(self.radius * _WIDER, _FARTHEST)
                     moved = True
                     break
                 self.damping = min(self.damping * _FACTOR, 1e6)
+                self.radius = max(self.radius / _WIDER**2, gamma / _FARTHEST)
             if not moved:
                 break
         self._held(x, slope)
