@@ -42,12 +42,12 @@ _GROWTH, _LP_ROUNDS = 2.0, 6
 # Options up to which the linear program takes all of them, so that nothing needs to come before.
 _ALL = 12_000
 # The same for whole options, and by what factor it grows.
-_WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 3.0
+_WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 5.0
 # And where prices are settled to so small a slope: a few may do.
 _FIRST_PER_ROW, _FIRST_FEWEST, _SETTLED = 2, 150, 2e-2
-# Shares of the time that is left for a first branch and bound on the core, and for programs around
-# its plan, before it goes on; and what counts as the time where there is no limit.
-_FIRST_SHARE, _AROUND_SHARE, _LONG = 0.1, 0.5, 600.0
+# Shares of the time that is left for a branch and bound on the core, and then as much for programs
+# around its plan, before it goes on; and what counts as the time where there is no limit.
+_SHARES, _LONG = (0.1, 0.4, 1.0), 600.0
 # Steps of the weights of a risk.
 _RISK_ROUNDS = 12
 # Options at most for which the smallest change of limits is sought.
@@ -170,7 +170,7 @@ class _Search:
         if not (self.settled and problem.is_linear) or self.clock.out:
             return False
         limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
-        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), _FIRST_SHARE * limit)
+        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), _SHARES[0] * limit)
         return self.bound - self.worth <= self.gap * abs(self.bound)
 
     def relax(self) -> bool:
@@ -209,7 +209,8 @@ class _Search:
         size = self.size(_PER_ROW, _FEWEST)
         if problem.is_linear:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
-        share = _FIRST_SHARE
+        shares = iter(_SHARES)
+        share = next(shares)
         while not (self.near_enough() or self.clock.out):
             finished, every = self.integer_program(size, share * limit)
             if self.infeasible or (finished and every):
@@ -217,8 +218,8 @@ class _Search:
             if finished:
                 size = int(_WHOLE_GROWTH * size)
             elif share < 1:
-                self.search_around(_AROUND_SHARE * limit)
-                share = 1.0
+                self.search_around(share * limit)
+                share = next(shares)
             else:
                 break
         self.statistics["integer_seconds"] = time.monotonic() - began
