@@ -21,10 +21,19 @@ class Bucket:
     Attributes:
       group: int64[g], numbers of the groups.
       option: int64[g, w], their options in order; -1 where a group has fewer.
+      begin: the first option where the table holds this and all that follow, in their order.
     """
 
     group: np.ndarray
     option: np.ndarray
+    begin: int | None = None
+
+    def of_options(self, numbers: np.ndarray, padding: float) -> np.ndarray:
+        """Numbers [N] of all options as a table [g, w], a view of them where that can be."""
+        if self.begin is not None:
+            stop = self.begin + self.option.size
+            return numbers[self.begin : stop].reshape(self.option.shape)
+        return np.where(self.option >= 0, numbers[self.option], padding)
 
 
 def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
@@ -51,7 +60,8 @@ def buckets_of(group: np.ndarray, options: np.ndarray) -> tuple[Bucket, ...]:
         place = begin[rows, None] + np.arange(w)
         inside = np.arange(w) < size[rows, None]
         table = np.where(inside, options[np.minimum(place, len(options) - 1)], -1)
-        found.append(Bucket(of[begin[rows]], table))
+        in_order = inside.all() and bool((np.diff(table.ravel()) == 1).all())
+        found.append(Bucket(of[begin[rows]], table, int(table[0, 0]) if in_order else None))
     return tuple(found)
 
 

@@ -77,11 +77,10 @@ class Family:
         total = np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
         return total - self.share * weighed.sum() if self.share else total
 
-    def magnitude(self, decision: np.ndarray) -> np.ndarray:
-        """Sum of the absolute terms of each row, float64[G]: what rounding is measured by."""
+    def sizes(self, decision: np.ndarray) -> np.ndarray:
+        """Sums of the absolute terms of each group, float64[G]: what rounding is measured by."""
         weighed = np.abs(self.weights(decision))
-        total = np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
-        return total + self.share * weighed.sum()
+        return np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
 
     def prices(self, price: np.ndarray) -> np.ndarray:
         """What prices of rows, float64[G], make of each option: the transpose, float64[N]."""
@@ -89,12 +88,6 @@ class Family:
         if self.share:
             at = at - np.where(self.group >= 0, self.share * price.sum(), 0.0)
         return at if self.coefficient is None else self.coefficient * at
-
-    def prices_size(self, price: np.ndarray) -> np.ndarray:
-        """Sum of the absolute terms of `prices`, for prices of at least 0, float64[N]."""
-        at = np.concatenate([[0.0], price])[self.group + 1]
-        at = at + np.where(self.group >= 0, self.share * price.sum(), 0.0)
-        return at if self.coefficient is None else np.abs(self.coefficient) * at
 
     def tolerated(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper limits, each given way by so large a share of itself.

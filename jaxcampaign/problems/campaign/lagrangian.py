@@ -113,10 +113,7 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
         raise ValueError("a limit that is open has a price")
     value = problem.value_prices(m.weights)
     money, choice = np.zeros(n), np.zeros(n)
-    size = np.abs(problem.mean) + np.abs(value)
-    if problem.risk_aversion:
-        size += problem.risk_aversion * problem.measure.prices_size(m.weights)
-    limits = magnitude = 0.0
+    limits, magnitude = 0.0, _size_of_values(problem, value, m.weights)
     start = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for number, family in enumerate(problem.families):
@@ -128,14 +125,14 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
             lower, upper = family.tolerated(FEASIBILITY_TOLERANCE)
             worth = _priced(up, upper) - _priced(low, lower)
             limits, magnitude = limits + worth.sum(), magnitude + np.abs(worth).sum()
-            loose = family.loosened(FEASIBILITY_TOLERANCE)
-            price, gross = loose.prices(up - low), loose.prices_size(up + low)
+            loose, each = family.loosened(FEASIBILITY_TOLERANCE), problem.row_sizes[number]
+            gross = up + low
+            magnitude += float(gross @ each + loose.share * gross.sum() * each.sum())
+            price = loose.prices(up - low)
             if family.acts == "spend":
                 money += price
-                size += gross * problem.price
             else:
                 choice += price
-                size += gross
         flag = np.zeros(problem.n_flags)
         if len(problem.rows):
             up, low = m.upper[start:], m.lower[start:]
@@ -143,17 +140,24 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
             worth = _priced(up, upper) - _priced(low, lower)
             limits, magnitude = limits + worth.sum(), magnitude + np.abs(worth).sum()
             price = problem.rows.matrix.T @ (up - low)
-            gross = abs(problem.rows.matrix).T @ (up + low)
             choice += price[:n]
-            size += gross[:n]
             flag = -price[n:]
-            magnitude += gross[n:].sum()
+            magnitude += float(
+                (abs(problem.rows.matrix) @ np.ones(n + problem.n_flags)) @ (up + low)
+            )
         reduced, share = _best(problem, value, money * problem.price)
         reduced -= choice
-        magnitude += size.sum()
     if not np.isfinite(magnitude):
         raise ValueError("multipliers are too large to evaluate")
     return Priced(reduced, share, flag, float(limits), float(magnitude))
+
+
+def _size_of_values(problem: Campaign, value: np.ndarray, weights: np.ndarray) -> float:
+    """Sum of the absolute terms that values are made of."""
+    size = np.abs(problem.mean).sum() + np.abs(value).sum()
+    if problem.risk_aversion:
+        size += problem.risk_aversion * problem.measure.prices_size(weights).sum()
+    return float(size)
 
 
 def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float:
@@ -199,7 +203,7 @@ def best_few(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
     chosen = problem.required.copy()
     chosen[problem.unlimited] = reduced[problem.unlimited] > 0
     for bucket in problem.buckets:
-        worth = np.where(bucket.option >= 0, reduced[bucket.option], 0.0)
+        worth = bucket.of_options(reduced, 0.0)
         taken = worth > 0
         room = problem.free_room[bucket.group]
         full = np.flatnonzero(taken.sum(axis=1) > room)
@@ -233,7 +237,7 @@ def flip_costs(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
     cost[problem.unlimited] = np.abs(reduced[problem.unlimited])
     for bucket in problem.buckets:
         inside = bucket.option >= 0
-        worth = np.where(inside, reduced[bucket.option], -np.inf)
+        worth = bucket.of_options(reduced, -np.inf)
         room = problem.free_room[bucket.group]
         width = worth.shape[1]
         for k in np.unique(room[room > 0]):

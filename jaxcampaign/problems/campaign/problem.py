@@ -179,6 +179,14 @@ class Campaign:
         lower, upper = (np.concatenate([getattr(p, e) for p in parts]) for e in ("lower", "upper"))
         return lower, upper
 
+    @cached_property
+    def row_sizes(self) -> tuple[np.ndarray, ...]:
+        """For each family the sums of absolute terms of its rows if all is bought, float64[G]."""
+        return tuple(
+            family.sizes(self.price if family.acts == "spend" else np.ones(self.n_items))
+            for family in self.families
+        )
+
     @property
     def is_linear(self) -> bool:
         """Whether options are bought whole, for a value of their own each."""
