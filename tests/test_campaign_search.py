@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import jaxcampaign as jc
-from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import (
     CampaignMultipliers,
     best_few,
@@ -214,12 +213,6 @@ def test_what_solve_takes():
     money = jc.Campaign(few.options, budget=99.0, spending=jc.ConcaveResponse())
     assert isinstance(taken(money), jc.DualDecomposition)
     assert repr(jc.MixedInteger()) == "MixedInteger(time_limit=60.0, gap=1e-06)"
-
-
-def test_an_answer_to_other_constraints_is_no_start():
-    first = jc.solve(_nested(0, 300, 20))
-    with pytest.raises(InputError, match="rows"):
-        jc.solve(_nested(0, 300, 30), jc.DualDecomposition(warm=first))
 
 
 def test_money_that_is_left_is_explained():
