@@ -15,7 +15,7 @@ from scipy import sparse
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.scaling import typical
-from jaxcampaign.relaxations.simplex import quiet_highs
+from jaxcampaign.relaxations.simplex import quiet_highs, wide_options
 
 _FEASIBLE = highspy.SolutionStatus.kSolutionStatusFeasible
 _NONE_FEASIBLE = (
@@ -126,6 +126,8 @@ class CoreProgram:
                 "mip_feasibility_tolerance": 1e-9,
                 "primal_feasibility_tolerance": 1e-9,
             }
+        else:
+            options |= wide_options(model.num_row_, model.num_col_)
         highs = quiet_highs(**options)
         highs.passModel(model)
         if integer and start is not None:

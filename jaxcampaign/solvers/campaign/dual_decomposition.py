@@ -26,7 +26,7 @@ from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
-from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.candidates import Candidates
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
@@ -76,6 +76,10 @@ class DualDecomposition:
     gap: float = 5e-7
     time_limit: float = 60.0
     warm: CampaignMultipliers | Solution | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        check_gap(self.gap)
+        check_time_limit(self.time_limit)
 
     def search(self, problem: Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; nothing is random."""
@@ -316,7 +320,8 @@ class _Search:
         problem = self.problem
         offers: list[np.ndarray | None] = [problem.in_part(chosen, spend).spend]
         if isinstance(problem.spending, ConcaveResponse):
-            offers.append(allocate(problem, problem.value_prices(self.best.weights), chosen))
+            value = problem.value_prices(self.best.weights)
+            offers.append(allocate(problem, value, chosen, seconds=self.clock.left))
         for offer in offers:
             if offer is None:
                 continue
