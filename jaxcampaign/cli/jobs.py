@@ -136,9 +136,12 @@ def _run(
         "seconds": seconds,
         "statistics": {name: _plain(value) for name, value in solution.statistics.items()},
     }
-    record = write_plan(solution, options.out, run, tables)
-    with stage("draw the report", seconds, "report"):
-        write_report(solution, options.out / "report.html", **drawn, title=title, run=run)
+
+    def draw(path: Path) -> None:
+        with stage("draw the report", {}, ""):
+            write_report(solution, path, **drawn, title=title, run=run)
+
+    record = write_plan(solution, options.out, run, tables, draw)
     if options.json:
         print(json.dumps(record, indent=2, ensure_ascii=False))
     else:
