@@ -26,6 +26,7 @@ from jaxcampaign.problems import (
     RoundedRows,
     SlotProblem,
 )
+from jaxcampaign.progress import moment
 from jaxcampaign.relaxations.scaling import typical
 
 _NO_LIMIT = 2**31 - 1
@@ -364,6 +365,19 @@ def quiet_highs(**options: Any) -> highspy.Highs:
     for name, value in {"output_flag": False, "threads": 1, **options}.items():
         highs.setOptionValue(name, value)
     return highs
+
+
+def run_until_stopped(highs: highspy.Highs) -> None:
+    """Solve, unless all work is to stop meanwhile: see `ask_to_stop`."""
+
+    def check(event: Any) -> None:
+        if moment() == np.inf:
+            event.interrupt()
+
+    highs.cbSimplexInterrupt += check
+    highs.cbMipInterrupt += check
+    highs.run()
+    highs.clearCallbacks()
 
 
 def _positive(number: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

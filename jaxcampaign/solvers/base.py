@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.progress import moment
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds left, at least 0."""
-        return max(self.end - time.monotonic(), 0.0)
+        return 0.0 if self.out else self.end - time.monotonic()
 
     @property
     def out(self) -> bool:
         """No time is left."""
-        return time.monotonic() >= self.end
+        return moment() >= self.end
 
 
 def check_time_limit(seconds: Any) -> None:

@@ -14,7 +14,7 @@ from scipy import sparse
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.problems.campaign.assessment import limited
 from jaxcampaign.relaxations.campaign.rows import CoreRows
-from jaxcampaign.relaxations.simplex import quiet_highs, wide_options
+from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
 
 # What has to give way is nothing below this share of a limit.
 _NOTHING = 1e-7
@@ -107,7 +107,7 @@ def _solve(problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float) 
         options |= wide_options(model.num_row_, model.num_col_)
     highs = quiet_highs(**options)
     highs.passModel(model)
-    highs.run()
+    run_until_stopped(highs)
     info, answer = highs.getInfo(), highs.getSolution()
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
         return None

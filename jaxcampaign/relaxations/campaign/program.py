@@ -15,7 +15,7 @@ from scipy import sparse
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.scaling import typical
-from jaxcampaign.relaxations.simplex import quiet_highs, wide_options
+from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
 
 _FEASIBLE = highspy.SolutionStatus.kSolutionStatusFeasible
 _NONE_FEASIBLE = (
@@ -138,7 +138,7 @@ class CoreProgram:
             known = highspy.HighsSolution()
             known.col_value = np.concatenate(point).astype(np.float64)
             highs.setSolution(known)
-        highs.run()
+        run_until_stopped(highs)
         return self._read(highs, rows, integer=integer, scale=scale, offsets=offsets)
 
     def _add_least_of(
