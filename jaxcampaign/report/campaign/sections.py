@@ -103,7 +103,7 @@ def change_section(solution: CampaignSolution) -> Markup:
     if not changes:
         return section(
             heading,
-            note("No smallest change of the limits was worked out: these the plan does not keep."),
+            note("No smallest change of the limits was worked out. The plan breaks these."),
             data_table(_broken(solution).head(MAX_ROWS), _BROKEN, label="Broken limits"),
         )
     frame = pd.DataFrame(changes)
