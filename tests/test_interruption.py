@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from campaign_desk import lay_out, run_campaign
+from desk import AUDIENCES, DEMANDS, small_influence
 
 import jaxcampaign as jc
 from jaxcampaign.cli import main
@@ -152,3 +153,14 @@ def test_a_wish_to_stop_is_a_clock_that_is_out():
     assert all(clock.out for clock in clocks) and [clock.left for clock in clocks] == [0, 0]
     ask_to_stop(False)
     assert not any(clock.out for clock in clocks)
+
+
+@pytest.mark.parametrize(
+    "solver", [jc.BranchAndCut(), jc.LPRounding(), jc.MixedInteger()], ids=repr
+)
+def test_searches_for_slots_end_as_well(solver):
+    """Each with a plan and a bound, which prove themselves as ever."""
+    problem = jc.CommonSlots(small_influence(), AUDIENCES, None, DEMANDS)
+    ask_to_stop()
+    c = jc.solve(problem, solver).certificate
+    assert c.feasible and 0 <= c.bound <= c.value

@@ -185,14 +185,14 @@ def test_without_a_smallest_change_what_is_had_and_asked_is_said(monkeypatch):
 
 
 def test_wide_programs_take_the_method_that_looks_at_the_clock(monkeypatch):
-    assert wide_options(1000, 100_000) == {"simplex_strategy": 4}
+    assert wide_options(1000, 100_000) == {"solver": "ipm"}
     assert wide_options(1000, 40_000) == wide_options(10_000, 100_000) == {}
     given = _recorded(monkeypatch, program)
     monkeypatch.setattr("jaxcampaign.relaxations.simplex._WIDE", 50)
     problem = jc.Campaign(_options(), budget=900.0)
     relaxed = program.CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
     program.CoreProgram.whole(problem, problem.mean[None]).solve(integer=True)
-    assert [options.get("simplex_strategy") for options in given] == [4, None]
+    assert [options.get("solver") for options in given] == ["ipm", None]
     monkeypatch.setattr("jaxcampaign.relaxations.simplex._WIDE", 5000)
     other = program.CoreProgram.whole(problem, problem.mean[None]).solve(integer=False)
     assert relaxed.value == pytest.approx(other.value)

@@ -32,8 +32,8 @@ from jaxcampaign.relaxations.scaling import typical
 _NO_LIMIT = 2**31 - 1
 # Duals below this share of the largest are rounding.
 _NO_PRICE = 1e-9
-# Columns, and columns for each row, above which the primal simplex method is the choice.
-_WIDE, _WIDE_PER_ROW, _PRIMAL = 50_000, 20, 4
+# Columns, and columns for each row, above which the interior point method is the choice.
+_WIDE, _WIDE_PER_ROW = 50_000, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,11 +352,11 @@ def wide_options(n_rows: int, n_columns: int) -> dict[str, Any]:
     """Options of HiGHS for a linear program with far more columns than rows.
 
     One step of the dual simplex method may turn round tens of thousands of columns, sorts them as
-    it goes and looks at no clock meanwhile, nor at callbacks: 8 s for 10^5 columns. The primal
-    method takes many steps, each short, and is done sooner.
+    it goes and looks at no clock meanwhile, nor at callbacks: 8 s for 10^5 columns. The steps of
+    the interior point method are short and few, and crossover to a vertex keeps to the clock.
     """
     wide = n_columns > _WIDE and n_columns > _WIDE_PER_ROW * n_rows
-    return {"simplex_strategy": _PRIMAL} if wide else {}
+    return {"solver": "ipm"} if wide else {}
 
 
 def quiet_highs(**options: Any) -> highspy.Highs:
@@ -375,6 +375,7 @@ def run_until_stopped(highs: highspy.Highs) -> None:
             event.interrupt()
 
     highs.cbSimplexInterrupt += check
+    highs.cbIpmInterrupt += check
     highs.cbMipInterrupt += check
     highs.run()
     highs.clearCallbacks()
