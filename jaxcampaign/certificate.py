@@ -107,6 +107,15 @@ class Certificate:
             return None
         return "multipliers" if self.bound == self.rechecked_bound else "branch_and_bound"
 
+    @property
+    def rechecked_gap(self) -> float | None:
+        """The gap that multipliers prove, with nobody's word in it; None without a bound."""
+        if self.gap is None or self.rechecked_bound is None:
+            return None
+        if self.bound_proof == "multipliers":
+            return self.gap
+        return relative_gap(self.value, self.rechecked_bound)
+
 
 def certify(
     problem: Problem,

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import jaxcampaign as jc
-from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import (
     CampaignMultipliers,
     best_few,
@@ -242,12 +241,6 @@ def test_what_solve_takes():
     assert repr(jc.MixedInteger()) == "MixedInteger(time_limit=60.0, gap=1e-06)"
 
 
-def test_an_answer_to_other_constraints_is_no_start():
-    first = jc.solve(_nested(0, 300, 20))
-    with pytest.raises(InputError, match="rows"):
-        jc.solve(_nested(0, 300, 30), jc.DualDecomposition(warm=first))
-
-
 def test_money_that_is_left_is_explained():
     options = _options(40, 40, 6).assign(mean=5.0)
     cheapest = np.sort(options["price"].to_numpy())
@@ -284,3 +277,21 @@ def test_a_cap_that_holds_money_back_is_named():
     conic = cp.Problem(cp.Maximize(gain), rules)
     conic.solve(solver=cp.CLARABEL)
     assert solution.certificate.value == pytest.approx(conic.value, rel=1e-5)
+
+
+def test_the_gap_that_was_rechecked_comes_before_what_a_solver_claims():
+    problem = _knapsack(60, 3, 1)
+    solution = jc.solve(problem, jc.MixedInteger())
+    c, facts = solution.certificate, solution.summary()
+    assert (solution.status, c.bound_proof) == ("optimal", "branch_and_bound")
+    assert c.rechecked_gap == pytest.approx(c.rechecked_bound / c.value - 1) and c.gap == 0
+    assert facts["status"].startswith("optimal (by branch and bound's word")
+    assert facts["gap"] == f"{100 * c.rechecked_gap:.3g} % (rechecked)"
+    assert f"{c.rechecked_bound:,.6g} (proof: multipliers)" in facts["bound"]
+    assert f"{c.bound:,.6g}, gap 0 % (branch and bound's word" in facts["solver claims"]
+    order = list(facts)
+    assert order.index("gap") < order.index("solver claims")
+    # Without a word there is none to tell.
+    plain = jc.solve(problem, jc.Greedy())
+    assert "solver claims" not in plain.summary()
+    assert plain.certificate.rechecked_gap == plain.certificate.gap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -240,22 +241,131 @@ def test_a_fault_while_writing_leaves_the_earlier_plan(common, monkeypatch, faul
     assert common.verify() == 0
 
 
-def test_a_crash_between_two_files_is_noticed(common, monkeypatch):
-    replace, done = Path.replace, []
+def _stopped_at(patch: pytest.MonkeyPatch, step: int, fault: type[BaseException], dead: bool):
+    """Moving the step-th file fails; a process that is dead cannot tidy up either."""
+    moves = []
 
-    def crash(self: Path, target: Path) -> Path:
-        if Path(target).parent == common.plan:
-            done.append(target)
-            if len(done) == 2:
-                raise KeyboardInterrupt
-        return replace(self, target)
+    def wrapped(name: str):
+        whole = getattr(Path, name)
 
-    monkeypatch.setattr(Path, "replace", crash)
-    with pytest.raises(KeyboardInterrupt):
-        _billboards(common.inputs, common.plan, "--solver", "greedy")
-    monkeypatch.undo()
-    assert {path.name for path in common.plan.iterdir()} == set(PLAN_FILES)
-    assert common.verify() == 1
+        def run(self: Path, *args: object, **options: object):
+            if name == "replace" and ".tmp" not in self.name:
+                moves.append(self)
+                if len(moves) == step:
+                    raise fault
+            if dead and len(moves) >= step:
+                raise fault
+            return whole(self, *args, **options)
+
+        patch.setattr(Path, name, run)
+
+    for name in ("replace", "unlink"):
+        wrapped(name)
+    if dead:
+        rmtree = shutil.rmtree
+        patch.setattr(
+            "shutil.rmtree", lambda *a, **k: None if len(moves) >= step else rmtree(*a, **k)
+        )
+
+
+@pytest.fixture
+def with_more(common) -> Case:
+    """A plan with a report, beside a file and a folder of the user's own."""
+    (common.plan / "report.html").write_text("the earlier report")
+    (common.plan / "notes.txt").write_text("mine")
+    (common.plan / "inputs").mkdir()
+    (common.plan / "inputs" / "notes.txt").write_text("mine too")
+    return common
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _owned(folder: Path) -> list[str]:
+    return [(folder / name).read_text() for name in ("notes.txt", "inputs/notes.txt")]
+
+
+def _draw(solution: object, path: Path, **options: object) -> None:
+    path.write_text("the new report")
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
+def test_a_fault_while_files_are_moved_leaves_the_earlier_plan(with_more, monkeypatch, fault):
+    before = _files(with_more.plan)
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", _draw)
+    for step in (1, 4, 7, 10):
+        with pytest.MonkeyPatch.context() as patch:
+            _stopped_at(patch, step, fault, dead=False)
+            with pytest.raises(fault):
+                _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
+        assert _files(with_more.plan) == before
+        assert not list(with_more.plan.glob(".plan-*"))
+    assert _owned(with_more.plan) == ["mine", "mine too"]
+    assert with_more.verify() == 0
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_leaves_the_old_plan_the_new_one_or_one_that_says_it_is_unfinished(
+    with_more, monkeypatch, capsys
+):
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", _draw)
+    whole = with_more.copy(with_more.plan.parent / "new")
+    assert _billboards(with_more.inputs, whole.plan, "--solver", "greedy") == 0
+    chosen = {
+        "old": (with_more.plan / "selection.csv").read_bytes(),
+        "new": (whole.plan / "selection.csv").read_bytes(),
+    }
+    assert chosen["old"] != chosen["new"]
+    report = {"old": b"the earlier report", "new": b"the new report"}
+    seen = set()
+    for step in (1, 2, 6, 10, 11):
+        case = with_more.copy(with_more.plan.parent / f"step {step}")
+        with pytest.MonkeyPatch.context() as patch:
+            _stopped_at(patch, step, _Killed, dead=True)
+            with contextlib.suppress(_Killed):
+                _billboards(case.inputs, case.plan, "--solver", "greedy")
+        capsys.readouterr()
+        code, left = case.verify(), _files(case.plan)
+        if code == 0:
+            state = "old" if left["selection.csv"] == chosen["old"] else "new"
+            assert left["selection.csv"] == chosen[state]
+            assert left["report.html"] == report[state]
+        else:
+            state = "unfinished"
+            assert code == 2
+            assert "the plan is unfinished" in capsys.readouterr().err
+        seen.add(state)
+        assert _owned(case.plan) == ["mine", "mine too"]
+        # The next run makes it whole, and leaves nothing behind.
+        assert _billboards(case.inputs, case.plan, "--solver", "greedy") == 0
+        assert case.verify() == 0
+        assert not list(case.plan.glob(".plan-*"))
+        capsys.readouterr()
+    assert seen == {"old", "unfinished", "new"}
+
+
+def test_the_report_of_an_earlier_plan_does_not_stay(with_more):
+    assert _billboards(with_more.inputs, with_more.plan, "--solver", "greedy") == 0  # draws none
+    assert not (with_more.plan / "report.html").exists()
+    assert _owned(with_more.plan) == ["mine", "mine too"]
+
+
+def test_a_report_that_cannot_be_drawn_costs_no_plan(with_more, monkeypatch):
+    def fail(solution: object, path: Path, **options: object) -> None:
+        path.write_text("half a rep")
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", fail)
+    before = (with_more.plan / "selection.csv").read_bytes()
+    with pytest.raises(RuntimeError, match="no font"):
+        _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
+    assert (with_more.plan / "selection.csv").read_bytes() != before
+    assert not (with_more.plan / "report.html").exists()
+    assert with_more.verify() == 0
 
 
 def test_a_new_plan_takes_the_place_of_the_earlier_one(common):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign import __version__
+from jaxcampaign.cli.interruption import Interruption, Stopped
 from jaxcampaign.cli.machine import check_folder, check_seed, check_time_limit, stage, use_device
 from jaxcampaign.cli.options import Billboards, Campaigns
 from jaxcampaign.cli.options import Verify as VerifyOptions
@@ -109,6 +110,17 @@ def _run(
     check_time_limit(options.time_limit)
     check_seed(options.seed)
     check_folder(options.out)
+    with Interruption() as interruption:
+        return _made(options, text, load, title, interruption)
+
+
+def _made(
+    options: Billboards | Campaigns,
+    text: str,
+    load: Callable[[], tuple[Problem, Tables, Drawn]],
+    title: str | None,
+    interruption: Interruption,
+) -> int:
     device = use_device(options.device)
     seconds: dict[str, float] = {}
     began = time.monotonic()
@@ -116,6 +128,7 @@ def _run(
     with stage(text, seconds, "load"):
         problem, tables, drawn = load()
         digests = {name: file_digest(path) for name, path in inputs.files().items()}
+    interruption.wait()
     with stage(f"solve {problem!r}", seconds, "solve"):
         solution = solve(
             problem,
@@ -123,6 +136,10 @@ def _run(
             key=jax.random.key(options.seed),
             time_limit=options.time_limit,
         )
+    interruption.finish()
+    stopped = interruption.by is not None and solution.status not in ("optimal", "infeasible")
+    if stopped and not solution.certificate.feasible:
+        raise Stopped(f"stopped by {interruption.by} before there was a plan: nothing is written")
     seconds["total"] = time.monotonic() - began
     run = {
         "jaxcampaign": __version__,
@@ -136,13 +153,21 @@ def _run(
         "seconds": seconds,
         "statistics": {name: _plain(value) for name, value in solution.statistics.items()},
     }
-    record = write_plan(solution, options.out, run, tables)
-    with stage("draw the report", seconds, "report"):
-        write_report(solution, options.out / "report.html", **drawn, title=title, run=run)
+
+    def draw(path: Path) -> None:
+        with stage("draw the report", {}, ""):
+            write_report(solution, path, **drawn, title=title, run=run)
+
+    record = write_plan(solution, options.out, run, tables, draw)
     if options.json:
         print(json.dumps(record, indent=2, ensure_ascii=False))
     else:
         _print_answer(solution, options.out)
+    if stopped:
+        raise Stopped(
+            f"stopped by {interruption.by}: the best plan so far is in {options.out}, certified; "
+            "run it again to search on"
+        )
     return STATUS_CODE[solution.status]
 
 

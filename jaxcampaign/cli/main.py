@@ -11,6 +11,7 @@ import tyro
 
 from jaxcampaign import __version__
 from jaxcampaign.cli.config import with_config
+from jaxcampaign.cli.interruption import EXIT_STOPPED, Stopped
 from jaxcampaign.cli.jobs import run_billboards, run_campaign, run_verify
 from jaxcampaign.cli.options import Billboards, Campaigns, Demo, Synth, Verify
 from jaxcampaign.cli.worlds import run_demo, run_synth
@@ -32,8 +33,8 @@ _Command = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 done, 2 bad input, 3 infeasible, 4 feasible but a limit was hit; `verify`: 1 if a claim does
-    not hold.
+    0 done, 2 bad input, 3 infeasible, 4 feasible but a limit was hit, 75 stopped by SIGTERM or
+    Ctrl-C; `verify`: 1 if a claim does not hold.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if args == ["--version"]:
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return run_verify(command)
             case _:
                 return run_synth(command)
+    except Stopped as stopped:
+        print(f"\njaxcampaign: {stopped}", file=sys.stderr)
+        return EXIT_STOPPED
     except InputError as error:
         print(f"jaxcampaign: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT

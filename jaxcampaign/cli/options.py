@@ -32,7 +32,8 @@ class Billboards(BillboardInputs):
     """Choose billboard slots: least cost for given demands, or most influence for a budget.
 
     Files are CSV or Parquet by suffix. Exit status: 0 done, 2 bad input, 3 infeasible,
-    4 a limit was hit: the best plan so far, feasible or not.
+    4 a limit was hit: the best plan so far, feasible or not; 75 stopped by SIGTERM or Ctrl-C: the
+    best plan so far if there is a feasible one, else nothing is written.
 
     Attributes:
       out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json.
@@ -66,7 +67,8 @@ class Campaigns(CampaignInputs):
     Files are CSV or Parquet by suffix. Constraints stand in the file of --config, with the Python
     names: [[at_most]], [[at_least]], [[max_share]], [[require]], [[exclude]], [[conflict]],
     [spending], [risk], [where]. Exit status: 0 done, 2 bad input, 3 infeasible, 4 a limit was hit:
-    the best plan so far.
+    the best plan so far; 75 stopped by SIGTERM or Ctrl-C: the best plan so far if there is a
+    feasible one, else nothing is written.
 
     Attributes:
       out: Folder that receives selection.csv, certificate.json, proof.npz, report.html, run.json,

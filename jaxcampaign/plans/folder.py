@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.plans.archive import proof_bytes, proof_from_bytes
 from jaxcampaign.plans.kind import Answer, Kind
 from jaxcampaign.plans.kinds import kind_named, kind_of
+from jaxcampaign.plans.placing import REPORT, STAGE, is_unfinished, put_in_place
 from jaxcampaign.problems import Problem
 from jaxcampaign.tables import replacing, write_table
 
@@ -96,17 +98,20 @@ def write_plan(
     folder: Path,
     run: dict[str, Any],
     tables: Mapping[str, pd.DataFrame] | None = None,
+    draw: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """Write the folder: all files are made first and then put in place, run.json last.
+    """Write the folder: all files are made first and then put in place, see `put_in_place`.
 
-    A fault while they are made leaves an earlier plan in the folder as it was.
+    A fault while they are made leaves an earlier plan in the folder as it was; one while the report
+    is drawn is raised after the plan is in place without it.
 
     Args:
       answer: what was found.
-      folder: made if need be; files of an earlier plan there are replaced, and tables that it
-        wrote and this one does not need are removed.
+      folder: made if need be; files of an earlier plan there are replaced, and tables and a report
+        that it wrote and this one does not are removed.
       run: configuration under "inputs", seed, versions, device, seconds per stage.
       tables: tables that the problem was built from and that are nowhere else, by file name.
+      draw: makes the report, in the file that it is given.
 
     Returns:
       The content of certificate.json.
@@ -115,8 +120,11 @@ def write_plan(
     folder.mkdir(parents=True, exist_ok=True)
     record = certificate_record(answer, run)
     arrays = {} if answer.multipliers is None else kind.arrays(answer.multipliers)
-    with TemporaryDirectory(prefix=".plan-", dir=folder) as name:
-        made = Path(name)
+    unfinished = list(folder.glob(f"{STAGE}*"))
+    fault = None
+    with TemporaryDirectory(prefix=STAGE, dir=folder) as name:
+        made = Path(name) / "new"
+        made.mkdir()
         write_table(kind.table(answer), made / "selection.csv")
         _write_json(record, made / "certificate.json")
         with replacing(made / "proof.npz") as file:
@@ -127,23 +135,29 @@ def write_plan(
         digests = {name: file_digest(made / name) for name in hashed}
         stated = run | {"command": kind.command, "sha256": digests}
         _write_json(stated, made / "run.json")
-        left_over = _left_over(folder, stated)
-        for name in (*hashed, "run.json"):
-            (made / name).replace(folder / name)
-    for name in left_over:
-        (folder / name).unlink(missing_ok=True)
+        try:
+            if draw is not None:
+                draw(made / REPORT)
+        except Exception as found:  # whatever it is, the plan itself is sound
+            (made / REPORT).unlink(missing_ok=True)
+            fault = found
+        put_in_place(made, folder, _left_over(folder, stated))
+    for path in unfinished:
+        shutil.rmtree(path, ignore_errors=True)
+    if fault is not None:
+        raise fault
     return record
 
 
 def _left_over(folder: Path, stated: dict[str, Any]) -> list[str]:
-    """Tables of an earlier plan in the folder, as it wrote them, that a new plan does not need."""
+    """Files of an earlier plan, tables as it wrote them, that may not stay beside a new one."""
     try:
         earlier = json.loads((folder / "run.json").read_text("utf-8"))["sha256"]
         names = sorted(set(earlier) - set(stated["sha256"]))
     except (OSError, ValueError, KeyError, TypeError):
         return []  # no plan, or none that says what it wrote
     inputs = stated.get("inputs", {}).values()
-    return [
+    return [REPORT] * (folder / REPORT).is_file() + [
         name
         for name in names
         if (folder / name).is_file()
@@ -159,6 +173,12 @@ def read_plan(folder: Path) -> Plan:
     Raises:
       InputError: a file is missing or is not what `write_plan` makes.
     """
+    if is_unfinished(folder):
+        raise InputError(
+            "the plan is unfinished: a run was stopped while it put its files in place",
+            table=str(folder),
+            remedy="run it again",
+        )
     run = _read_json(folder / "run.json")
     kind = kind_named(run.get("command"))
     multipliers, order = _read_proof(folder / "proof.npz", kind)

@@ -155,6 +155,8 @@ def _compare(
     for name, value in numbers.items():
         same = _same(stated.get(name), value, scales.get(name))
         detail = f"{value!r}" if same else _differ(stated.get(name), value)
+        if name == "rechecked_bound" and same and again.rechecked_gap is not None:
+            detail += f", which proves a gap of {100 * again.rechecked_gap:.3g} %"
         text = f"{name}, given solver_bound" if given and name in ("bound", "gap") else name
         yield Claim(text, same, detail)
     yield _products(stated.get("per_product"), per_product(again))

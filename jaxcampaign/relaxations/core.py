@@ -10,7 +10,7 @@ from scipy import sparse
 
 from jaxcampaign.problems import FEASIBILITY_TOLERANCE, Cuts, RoundedRows, SlotProblem
 from jaxcampaign.relaxations.scaling import typical
-from jaxcampaign.relaxations.simplex import quiet_highs
+from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped
 
 _NOTHING_BELOW = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kObjectiveBound)
 
@@ -146,7 +146,7 @@ class Core:
         if np.isfinite(cutoff):
             highs.setOptionValue("objective_bound", (cutoff - base) / scale)
         highs.passModel(model)
-        highs.run()
+        run_until_stopped(highs)
         status, info = highs.getModelStatus(), highs.getInfo()
         if status in _NOTHING_BELOW:
             return _NONE

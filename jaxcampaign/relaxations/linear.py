@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
-from jaxcampaign.progress import progress
+from jaxcampaign.progress import moment, progress
 from jaxcampaign.relaxations.hull import violated_hull_cuts
 from jaxcampaign.relaxations.rounding import violated_rounded_rows
 from jaxcampaign.relaxations.separation import violated_prefix_cuts
@@ -103,7 +103,7 @@ class LinearRelaxation:
         rounding = False
         stage = 0
         with progress(self.max_rounds, "linear relaxation", "round") as bar:
-            while len(vertices) < self.max_rounds:
+            while len(vertices) < self.max_rounds and not (vertices and moment() >= end):
                 vertex = program.solve(end - time.monotonic())
                 bar.update()
                 if vertex is None:

@@ -26,11 +26,14 @@ from jaxcampaign.problems import (
     RoundedRows,
     SlotProblem,
 )
+from jaxcampaign.progress import moment
 from jaxcampaign.relaxations.scaling import typical
 
 _NO_LIMIT = 2**31 - 1
 # Duals below this share of the largest are rounding.
 _NO_PRICE = 1e-9
+# Columns, and columns for each row, above which the interior point method is the choice.
+_WIDE, _WIDE_PER_ROW = 50_000, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,12 +348,37 @@ class CutProgram:
         )
 
 
+def wide_options(n_rows: int, n_columns: int) -> dict[str, Any]:
+    """Options of HiGHS for a linear program with far more columns than rows.
+
+    One step of the dual simplex method may turn round tens of thousands of columns, sorts them as
+    it goes and looks at no clock meanwhile, nor at callbacks: 8 s for 10^5 columns. The steps of
+    the interior point method are short and few, and crossover to a vertex keeps to the clock.
+    """
+    wide = n_columns > _WIDE and n_columns > _WIDE_PER_ROW * n_rows
+    return {"solver": "ipm"} if wide else {}
+
+
 def quiet_highs(**options: Any) -> highspy.Highs:
     """HiGHS on one thread, saying nothing."""
     highs = highspy.Highs()
     for name, value in {"output_flag": False, "threads": 1, **options}.items():
         highs.setOptionValue(name, value)
     return highs
+
+
+def run_until_stopped(highs: highspy.Highs) -> None:
+    """Solve, unless all work is to stop meanwhile: see `ask_to_stop`."""
+
+    def check(event: Any) -> None:
+        if moment() == np.inf:
+            event.interrupt()
+
+    highs.cbSimplexInterrupt += check
+    highs.cbIpmInterrupt += check
+    highs.cbMipInterrupt += check
+    highs.run()
+    highs.clearCallbacks()
 
 
 def _positive(number: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

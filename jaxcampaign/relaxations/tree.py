@@ -17,6 +17,7 @@ import numpy as np
 from jaxcampaign.problems import BranchedMultipliers, Multipliers
 from jaxcampaign.problems.branching import exclusion_values
 from jaxcampaign.problems.lagrangian import Inequalities, priced_bound
+from jaxcampaign.progress import moment
 from jaxcampaign.relaxations.linear import LinearRelaxation
 from jaxcampaign.relaxations.simplex import CutProgram, Prices, Vertex
 
@@ -98,11 +99,11 @@ class Tree:
           end: when to stop, in seconds of `time.monotonic`.
           report: is shown the vertex of every node.
         """
-        while self._heap and self._heap[0][0] < cutoff() and time.monotonic() < end:
+        while self._heap and self._heap[0][0] < cutoff() and moment() < end:
             self._exclude(cutoff())
             value, node = self._heap[0]
             vertex = self._visit(node, cutoff, end)
-            if vertex is None and time.monotonic() >= end:
+            if vertex is None and moment() >= end:
                 return  # the node stays open, with the prices of its parent
             heapq.heappop(self._heap)
             self.n_nodes += 1

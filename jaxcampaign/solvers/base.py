@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+
+from jaxcampaign.errors import InputError
+from jaxcampaign.progress import moment
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,38 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds left, at least 0."""
-        return max(self.end - time.monotonic(), 0.0)
+        return 0.0 if self.out else self.end - time.monotonic()
 
     @property
     def out(self) -> bool:
         """No time is left."""
-        return time.monotonic() >= self.end
+        return moment() >= self.end
+
+
+def check_time_limit(seconds: Any) -> None:
+    """Refuse a time limit that is no number of seconds above 0; it may be infinite."""
+    if not _is_number(seconds) or not seconds > 0:
+        raise InputError(
+            "must be a positive number of seconds",
+            table="time_limit",
+            value=seconds,
+            remedy="correct it, or leave it out",
+        )
+
+
+def check_gap(gap: Any) -> None:
+    """Refuse a relative gap that is no finite number of at least 0."""
+    if not _is_number(gap) or not 0 <= gap < float("inf"):
+        raise InputError(
+            "must be a finite number of at least 0",
+            table="gap",
+            value=gap,
+            remedy="such as 1e-6, which is a millionth of the value",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
-from jaxcampaign.errors import InputError
 from jaxcampaign.problems import (
     DisjointSlots,
     Proof,
@@ -24,7 +23,7 @@ from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxed, prefix_bound
 from jaxcampaign.relaxations.simplex import CutProgram, Vertex
 from jaxcampaign.relaxations.tree import Tree
-from jaxcampaign.solvers.base import Clock, Finding, Solver
+from jaxcampaign.solvers.base import Clock, Finding, Solver, check_gap, check_time_limit
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.greedy import Greedy
 from jaxcampaign.solvers.lp_rounding import LPRounding
@@ -69,13 +68,9 @@ class BranchAndCut:
     branching: bool = True
 
     def __post_init__(self):
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise InputError(
-                "must be a positive number of seconds",
-                table="time_limit",
-                value=self.time_limit,
-                remedy="correct it",
-            )
+        check_gap(self.gap)
+        if self.time_limit is not None:
+            check_time_limit(self.time_limit)
 
     def search(self, problem: SlotProblem, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; the key is consumed."""

@@ -12,6 +12,7 @@ import numpy as np
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems import DisjointSlots, SlotProblem
 from jaxcampaign.problems.campaign import Campaign
+from jaxcampaign.problems.inputs import positive_number
 from jaxcampaign.progress import progress
 from jaxcampaign.relaxations import LinearRelaxation, Relaxation, Relaxed, prefix_bound
 from jaxcampaign.solvers.base import Clock, Finding
@@ -50,6 +51,10 @@ class LPRounding:
     thresholds: tuple[float, ...] = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 0.999)
     samples: int = 8
     polish: int = 3
+
+    def __post_init__(self):
+        positive_number(self.samples, "samples", integer=True)
+        positive_number(self.polish, "polish", integer=True)
 
     def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Relax, round, repair, polish; the key is consumed.

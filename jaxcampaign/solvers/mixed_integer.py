@@ -10,7 +10,7 @@ import numpy as np
 from jaxcampaign.problems import Cuts, SlotProblem
 from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations.program import solve_program
-from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.mixed_integer import solve_whole
 from jaxcampaign.solvers.coverage import Coverage
 from jaxcampaign.solvers.lp_rounding import LPRounding
@@ -41,6 +41,10 @@ class MixedInteger:
     warm: LPRounding = field(
         default_factory=lambda: LPRounding(samples=2, thresholds=(0.5, 0.8)), repr=False
     )
+
+    def __post_init__(self):
+        check_gap(self.gap)
+        check_time_limit(self.time_limit)
 
     def search(self, problem: SlotProblem | Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; the key is consumed."""

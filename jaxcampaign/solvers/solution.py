@@ -90,17 +90,21 @@ class Solution:
         """What a reader wants to know first, as label -> text."""
         c = self.certificate
         facts = {
-            "status": f"{self.status} ({_ADVICE[self.status]})",
+            "status": f"{self.status} ({self._advice()})",
             "slots": self._count(),
             "cost": f"{c.cost:,.6g}",
         }
         if c.sense == "max":
             facts["influence"] = f"{c.value:,.6g}"
-        if c.bound is not None:
-            word = "at least" if c.sense == "min" else "at most"
-            facts["bound"] = f"{word} {c.bound:,.6g} (proof: {c.bound_proof})".replace("_", " ")
-        if c.gap is not None:
-            facts["gap"] = f"{100 * c.gap:.3g} %"
+        word = "at least" if c.sense == "min" else "at most"
+        if c.rechecked_bound is not None:
+            facts["bound"] = f"{word} {c.rechecked_bound:,.6g} (proof: multipliers)"
+        if c.rechecked_gap is not None:
+            facts["gap"] = f"{100 * c.rechecked_gap:.3g} % (rechecked)"
+        if c.bound_proof == "branch_and_bound":
+            gap = "" if c.gap is None else f", gap {100 * c.gap:.3g} %"
+            claim = f"{word} {c.bound:,.6g}{gap} (branch and bound's word, not rechecked)"
+            facts["solver claims"] = claim
         if c.sense == "min":
             met = int((c.shortfall == 0).sum())
             facts["demands met"] = f"{met} of {len(c.product_ids)}"
@@ -108,6 +112,11 @@ class Solution:
         if "chosen_because" in self.statistics:
             facts["chosen because"] = self.statistics["chosen_because"]
         return facts
+
+    def _advice(self) -> str:
+        if self.status == "optimal" and self.certificate.bound_proof == "branch_and_bound":
+            return "by branch and bound's word; the gap that is proven stands below"
+        return _ADVICE[self.status]
 
     def _count(self) -> str:
         return f"{int(self.selection.sum()):,} of {self.problem.base.n_slots:,}"

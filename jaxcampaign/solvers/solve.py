@@ -14,11 +14,10 @@ from jaxcampaign.certificate import (
     certify,
     unreachable,
 )
-from jaxcampaign.errors import InputError
 from jaxcampaign.problems import DisjointSlots, Problem, SlotProblem
 from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations import FirstOrderRelaxation
-from jaxcampaign.solvers.base import Clock, Finding, Solver
+from jaxcampaign.solvers.base import Clock, Finding, Solver, check_time_limit
 from jaxcampaign.solvers.branch_and_cut import BranchAndCut
 from jaxcampaign.solvers.brute_force import BruteForce
 from jaxcampaign.solvers.campaign.choose import choose_campaign_solver
@@ -61,13 +60,8 @@ def solve(
       too: status "infeasible", the reasons, and the cheapest selection found that meets each demand
       as far as all slots together can.
     """
-    if time_limit is not None and not time_limit > 0:
-        raise InputError(
-            "must be a positive number of seconds",
-            table="time_limit",
-            value=time_limit,
-            remedy="correct it, or leave it out",
-        )
+    if time_limit is not None:
+        check_time_limit(time_limit)
     began = time.monotonic()
     statistics: dict[str, Any] = {}
     if solver is None:

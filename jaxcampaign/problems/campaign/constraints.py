@@ -150,12 +150,13 @@ class MaxShare:
                 share,
             ),
             *_texts(
-                f"max_share {share:g} of {literal(self.of)}",
+                f"max_share {{1:g}} of {literal(self.of)}",
                 groups,
                 self,
-                f"{{0}} may have at most {share:.4g} of all {literal(self.of)}",
+                f"{{0}} may have at most {{1:.4g}} of all {literal(self.of)}",
             ),
             groups.labels,
+            np.full(len(groups), share),
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +21,9 @@ _ROUNDING = 1e-6
 _IDLE = 1e-6
 
 
-def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.ndarray | None:
+def allocate(
+    problem: Campaign, value: np.ndarray, chosen: np.ndarray, *, seconds: float = np.inf
+) -> np.ndarray | None:
     """The best money for each chosen option, in whole cents.
 
     maximise `sum_i v_i r(b_i / p_i)` subject to the rows on money and `least p <= b <= p`, by CVXPY
@@ -29,13 +34,17 @@ def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.nda
       problem: a campaign with a `ConcaveResponse`.
       value: float64[N], what the whole effect of each option is worth.
       chosen: bool[N].
+      seconds: time limit of Clarabel.
 
     Returns:
       float64[N], 0 where nothing is chosen; None if the rows on money cannot be kept, or Clarabel
-      finds no answer.
+      finds no answer, or none in time.
     """
+    if seconds <= 0:
+        return None
     import cvxpy as cp
 
+    end = time.monotonic() + seconds
     spending = problem.spending
     assert isinstance(spending, ConcaveResponse)
     spend = np.zeros(problem.n_items)
@@ -51,13 +60,19 @@ def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.nda
     limits = [paid >= least, paid <= most]
     for family in families:
         own = family.take(index)
-        matrix = own.matrix()
-        # Cutting to cents takes less than a cent from each option.
-        cut = abs(matrix) @ np.full(len(index), CENT)
-        activity = matrix @ paid
-        below = np.flatnonzero(np.isfinite(family.upper) & (abs(matrix).sum(axis=1) > 0))
+        matrix = replace(own, share=0.0).matrix()
+        size = abs(matrix).sum(axis=1)
+        activity, spare = matrix @ paid, np.zeros(len(family))
+        if family.share:
+            # The total is a variable of its own: written out, every row would be full.
+            total = cp.Variable()
+            limits.append(total == matrix.sum(axis=0) @ paid)
+            activity = activity - family.share * total
+            # Cutting to cents takes less than a cent from each option.
+            spare = CENT * (size * (1 - family.share) + family.share * (size.sum() - size))
+            size = np.full(len(family), size.sum())
+        below = np.flatnonzero(np.isfinite(family.upper) & (size > 0))
         above = np.flatnonzero(np.isfinite(family.lower))
-        spare = cut if family.share else np.zeros(len(family))
         if len(below):
             limits.append(activity[below] <= family.upper[below] - spare[below])
         if len(above):
@@ -68,13 +83,16 @@ def allocate(problem: Campaign, value: np.ndarray, chosen: np.ndarray) -> np.nda
     # What is worth nothing gets no more than it must.
     loss = np.where(worth > 0, 0.0, worth / scale - _IDLE)
     program = cp.Problem(cp.Maximize(cp.sum(gain) + loss @ share), limits)
+    options: dict[str, Any] = {}
+    if np.isfinite(seconds):
+        options["time_limit"] = max(end - time.monotonic(), 0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            program.solve(solver=cp.CLARABEL)
+            program.solve(solver=cp.CLARABEL, **options)
         except cp.error.SolverError:
             return None
-    if share.value is None:
+    if share.value is None or program.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         return None
     exact = np.clip(price * np.asarray(share.value), least, most)
     spend[index] = np.maximum(down_to_cents(exact) / 100, least)

@@ -9,11 +9,10 @@ kept.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, best_few, priced
+from jaxcampaign.progress import moment
 
 _SWEEPS, _BISECTIONS = 3, 14
 
@@ -42,7 +41,7 @@ def coordinate_prices(
     for sweep in range(sweeps):
         before = bound
         for k in turns:
-            if time.monotonic() >= end:
+            if moment() >= end:
                 return best, bound
             rows = slice(begin[k], begin[k + 1])
             for side in _bisected(problem, k, signed, rows, weights):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, priced
+from jaxcampaign.progress import moment
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
@@ -73,7 +74,7 @@ def relax(
     risky = bool(problem.risk_aversion and len(best.weights))
     point, rounds = None, 0
     none = np.zeros(problem.n_items, bool)
-    while rounds < _ROUNDS and not (rounds and time.monotonic() >= end):
+    while rounds < _ROUNDS and not (rounds and moment() >= end):
         rounds += 1
         program = CoreProgram(problem, np.array(values), money, np.arange(problem.n_items), none)
         answer = program.solve(integer=False, seconds=max(end - time.monotonic(), 0.0))
@@ -110,7 +111,7 @@ def _prices(
         prices = minimise(coupling, known, end=end)
         known = prices.price
         found.append(coupling.multipliers(problem, known, weights))
-        if not risky or time.monotonic() >= end:
+        if not risky or moment() >= end:
             break
         worst = problem.measure.worst(prices.effect(problem.n_items))
         weights = weights + 2 / (turn + 2) * (worst - weights)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import highspy
 import numpy as np
@@ -12,10 +14,12 @@ from scipy import sparse
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.problems.campaign.assessment import limited
 from jaxcampaign.relaxations.campaign.rows import CoreRows
-from jaxcampaign.relaxations.simplex import quiet_highs
+from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
 
 # What has to give way is nothing below this share of a limit.
 _NOTHING = 1e-7
+# Share of the time for the relaxation, whose prices may prove what is found.
+_RELAXED_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,29 +44,37 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
 
     Args:
       problem: a campaign whose options are bought whole.
-      seconds: time limit of the search for whole options; the relaxation comes first.
+      seconds: time limit of the relaxation, which has half of it, and the search for whole options.
 
     Returns:
       None where nothing has to change, or no answer was found in time.
     """
+    end = time.monotonic() + seconds
     core = np.arange(problem.n_items)
     rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool), problem.price)
-    relaxed = _solve(problem, rows, integer=False, seconds=np.inf)
-    if relaxed is None:
-        return None
+    left = end - time.monotonic()
+    relaxed = _solve(problem, rows, integer=False, seconds=_RELAXED_SHARE * left)
     multipliers = None
-    if relaxed[1] > _NOTHING:
-        multipliers = CampaignMultipliers.of(problem, rows.prices(problem, relaxed[2]), np.zeros(0))
-    whole = _solve(problem, rows, integer=True, seconds=seconds)
-    if whole is None or whole[1] <= _NOTHING:
+    if relaxed is not None and relaxed.finished and relaxed.change > _NOTHING:
+        price = rows.prices(problem, relaxed.dual)
+        multipliers = CampaignMultipliers.of(problem, price, np.zeros(0))
+    whole = _solve(problem, rows, integer=True, seconds=end - time.monotonic())
+    if whole is None or whole.change <= _NOTHING:
         return None
-    return Conflicting(whole[0], _table(problem, whole[0]), multipliers)
+    return Conflicting(whole.chosen, _table(problem, whole.chosen), multipliers)
 
 
-def _solve(
-    problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float
-) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Plan, what gives way in all, and signed duals of the maximised form."""
+class _Elastic(NamedTuple):
+    """Plan bool[N], what gives way in all, signed duals of the maximised form, not cut short."""
+
+    chosen: np.ndarray
+    change: float
+    dual: np.ndarray
+    finished: bool
+
+
+def _solve(problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float) -> _Elastic | None:
+    """The program with limits that give way; None where HiGHS has no answer in time."""
     n_rows, n_columns = rows.matrix.shape
     n_families = sum(map(len, problem.families))
     firm = rows.number < 0
@@ -91,15 +103,18 @@ def _solve(
         whole = [highspy.HighsVarType.kInteger] * (problem.n_items + problem.n_flags)
         others = model.num_col_ - len(whole)
         model.integrality_ = whole + [highspy.HighsVarType.kContinuous] * others
+    else:
+        options |= wide_options(model.num_row_, model.num_col_)
     highs = quiet_highs(**options)
     highs.passModel(model)
-    highs.run()
+    run_until_stopped(highs)
     info, answer = highs.getInfo(), highs.getSolution()
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
         return None
     chosen = np.array(answer.col_value)[: problem.n_items] > 0.5
     dual = -np.array(answer.row_dual) if answer.dual_valid else np.zeros(n_rows)
-    return chosen, float(info.objective_function_value), dual
+    finished = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    return _Elastic(chosen, float(info.objective_function_value), dual, finished)
 
 
 def _table(problem: Campaign, chosen: np.ndarray) -> pd.DataFrame:

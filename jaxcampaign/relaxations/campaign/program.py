@@ -15,7 +15,7 @@ from scipy import sparse
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.scaling import typical
-from jaxcampaign.relaxations.simplex import quiet_highs
+from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
 
 _FEASIBLE = highspy.SolutionStatus.kSolutionStatusFeasible
 _NONE_FEASIBLE = (
@@ -126,6 +126,8 @@ class CoreProgram:
                 "mip_feasibility_tolerance": 1e-9,
                 "primal_feasibility_tolerance": 1e-9,
             }
+        else:
+            options |= wide_options(model.num_row_, model.num_col_)
         highs = quiet_highs(**options)
         highs.passModel(model)
         if integer and start is not None:
@@ -136,7 +138,7 @@ class CoreProgram:
             known = highspy.HighsSolution()
             known.col_value = np.concatenate(point).astype(np.float64)
             highs.setSolution(known)
-        highs.run()
+        run_until_stopped(highs)
         return self._read(highs, rows, integer=integer, scale=scale, offsets=offsets)
 
     def _add_least_of(

@@ -31,7 +31,7 @@ from scipy import sparse
 from jaxcampaign.errors import InputError
 from jaxcampaign.influence.kernels import reach_and_rest
 from jaxcampaign.problems import CommonSlots, Cuts, Multipliers, SlotProblem, lagrangian_bound
-from jaxcampaign.progress import progress
+from jaxcampaign.progress import moment, progress
 from jaxcampaign.relaxations.linear import Relaxed
 
 # Share of a demand that float32 and the tolerances of the LP may leave open.
@@ -120,13 +120,13 @@ class ContinuousGreedy:
         )
         guess, growth, tried = low, 1 + self.precision, 0
         best: _Walk | None = None
-        while time.monotonic() < end:
+        while moment() < end:
             walk = self._walk(directions, guess, end)
             tried += 1
             if walk is not None:
                 best = walk
                 low = max(low, walk.dearest if walk.complete else 0.0)
-            elif time.monotonic() < end:
+            elif moment() < end:
                 low = guess
             if best is None:
                 guess, growth = guess * growth, growth**2
@@ -143,7 +143,7 @@ class ContinuousGreedy:
         point, dearest = np.zeros(len(allowed)), 0.0
         with progress(self.steps, "continuous greedy", "step") as bar:
             for _ in range(self.steps):
-                if time.monotonic() >= end:
+                if moment() >= end:
                     return None
                 step = directions.at(point, allowed)
                 if step.cost > budget * (1 + _SLACK) and not complete:

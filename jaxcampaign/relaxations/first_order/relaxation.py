@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxcampaign.problems import Cuts, Multipliers, SlotProblem, lagrangian_bound
-from jaxcampaign.progress import progress
+from jaxcampaign.progress import moment, progress
 from jaxcampaign.relaxations.first_order.deepest import deepest_cuts
 from jaxcampaign.relaxations.first_order.polish import polished
 from jaxcampaign.relaxations.first_order.primal_dual import Point, advance, norms, start
@@ -149,7 +149,7 @@ class _Run:
     def advance(self, steps: int, seconds: float) -> None:
         """So many steps, or as many as the time allows."""
         end = time.monotonic() + seconds
-        while steps and time.monotonic() < end:
+        while steps and moment() < end:
             if not self._compiled:
                 self._compile()
                 continue

@@ -30,6 +30,11 @@ from jaxcampaign.report.wording import ceiling, counted, number
 from jaxcampaign.solvers import CampaignSolution, Frontier
 
 _CHANGE = "smallest_change"
+_BROKEN = [
+    Column("row", "Limit"),
+    Column("need", "Asked", number, True),
+    Column("have", "To be had", number, True),
+]
 # Limits that the page shows at once; the others are folded.
 _FIRST_LIMITS = 15
 _GROUPS = {"genre": "By genre", "event_id": "By event"}
@@ -101,7 +106,11 @@ def change_section(solution: CampaignSolution) -> Markup:
     changes = solution.statistics.get(_CHANGE)
     heading = "What would have to change"
     if not changes:
-        return section(heading, note("No smallest change of the limits was worked out."))
+        return section(
+            heading,
+            note("No smallest change of the limits was worked out. The plan breaks these."),
+            data_table(_broken(solution).head(MAX_ROWS), _BROKEN, label="Broken limits"),
+        )
     frame = pd.DataFrame(changes)
     frame["reason"] = frame["reason"].where(frame["reason"] != "", frame["row"])
     columns = [
@@ -121,6 +130,19 @@ def change_section(solution: CampaignSolution) -> Markup:
         ),
         data_table(frame.head(MAX_ROWS), columns, label="Smallest change"),
     )
+
+
+def _broken(solution: CampaignSolution) -> pd.DataFrame:
+    """Row, what it asks, and what the plan has, of the limits that it breaks."""
+    records = [
+        {
+            "row": row["row"],
+            "need": row["lower"] if row["activity"] < row["lower"] else row["upper"],
+            "have": row["activity"],
+        }
+        for row in solution.certificate.violations
+    ]
+    return pd.DataFrame(records, columns=[column.name for column in _BROKEN])
 
 
 def group_section(solution: CampaignSolution, name: str, unit: str) -> Markup:

@@ -55,11 +55,11 @@ class Candidates:
         elif len(broken) < self._fewest:
             self.nearest, self._fewest = chosen, len(broken)
 
-    def share_out(self, chosen: np.ndarray) -> None:
-        """Where money buys effect, give the options bool[N] what is best for them."""
+    def share_out(self, chosen: np.ndarray, seconds: float = np.inf) -> None:
+        """Where money buys effect, give the options bool[N] what is best for them, if in time."""
         if isinstance(self.problem.spending, ConcaveResponse):
             value = self.problem.value_prices(self.multipliers.weights)
-            money = allocate(self.problem, value, chosen)
+            money = allocate(self.problem, value, chosen, seconds=seconds)
             if money is not None:
                 self._keep(Decision(chosen, money), None)
 

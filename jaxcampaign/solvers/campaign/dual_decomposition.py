@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import (
     Campaign,
     CampaignMultipliers,
@@ -27,11 +26,12 @@ from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
-from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.candidates import Candidates
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 from jaxcampaign.solvers.campaign.population import Population
+from jaxcampaign.solvers.campaign.warm import Start, start_from
 
 if TYPE_CHECKING:
     from jaxcampaign.solvers.solution import Solution
@@ -70,30 +70,25 @@ class DualDecomposition:
     Args:
       gap: relative gap at which to stop.
       time_limit: seconds at most.
-      warm: prices of an answer to a campaign with the same rows but other limits or values, or
-        that answer: where the search begins.
+      warm: an answer to another campaign, whose prices the search begins at: of the rows that both
+        have, by name, whatever their limits, and whatever options there are. Its multipliers alone
+        do as well where all rows are the same.
     """
 
     gap: float = 5e-7
     time_limit: float = 60.0
     warm: CampaignMultipliers | Solution | None = field(default=None, repr=False)
 
+    def __post_init__(self):
+        check_gap(self.gap)
+        check_time_limit(self.time_limit)
+
     def search(self, problem: Campaign, *, key: jax.Array, clock: Clock) -> Finding:
         """Search; nothing is random."""
         limit = Clock.after(self.time_limit)
         clock = limit if limit.end < clock.end else clock
-        warm = self.warm
-        if warm is not None and not isinstance(warm, CampaignMultipliers):
-            warm = warm.multipliers
-        if warm is not None and len(warm.upper) != len(problem.limits[0]):
-            raise InputError(
-                f"the answer to start from is to a campaign of {len(warm.upper):,} rows, and this "
-                f"one has {len(problem.limits[0]):,}",
-                table="solver",
-                column="warm",
-                remedy="pass an answer to the same constraints with other numbers",
-            )
-        return _Search(problem, self.gap, clock).run(warm)
+        start = None if self.warm is None else start_from(problem, self.warm)
+        return _Search(problem, self.gap, clock).run(start)
 
 
 class _Search:
@@ -120,7 +115,7 @@ class _Search:
         self.settled = False
         self.statistics: dict[str, Any] = {}
 
-    def run(self, start: CampaignMultipliers | None) -> Finding:
+    def run(self, start: Start | None) -> Finding:
         began = time.monotonic()
         if start is not None or not (self.problem.is_linear and self.all_in_core()):
             self.prices(start)
@@ -141,18 +136,18 @@ class _Search:
             spend=None if whole else self.decision.spend,
         )
 
-    def prices(self, start: CampaignMultipliers | None) -> None:
+    def prices(self, start: Start | None) -> None:
         """Prices of rows; and weights of the risk, which step towards the worst (Frank, Wolfe)."""
         problem, weights = self.problem, self.best.weights
         reduced = None
         if start is not None:
-            weights = start.weights if len(start.weights) == len(weights) else weights
-            start = CampaignMultipliers.of(problem, start.upper - start.lower, weights)
-            reduced = priced(problem, start).reduced
+            weights = start.multipliers.weights
+            reduced = priced(problem, start.multipliers).reduced if start.complete else None
         evaluations, known, slope = 0, None, np.inf
         for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
             coupling = Coupling.of(problem, weights, reduced)
-            known = coupling.price_of(problem, start) if turn == 0 else known
+            if turn == 0 and start is not None:
+                known = coupling.price_of(problem, start.multipliers)
             found = minimise(coupling, known, end=self.clock.end)
             known, evaluations = found.price, evaluations + found.evaluations
             slope = found.slope
@@ -346,7 +341,8 @@ class _Search:
         problem = self.problem
         offers: list[np.ndarray | None] = [problem.in_part(chosen, spend).spend]
         if isinstance(problem.spending, ConcaveResponse):
-            offers.append(allocate(problem, problem.value_prices(self.best.weights), chosen))
+            value = problem.value_prices(self.best.weights)
+            offers.append(allocate(problem, value, chosen, seconds=self.clock.left))
         for offer in offers:
             if offer is None:
                 continue

@@ -30,7 +30,7 @@ def greedy_campaign(problem: Campaign, *, clock: Clock) -> Finding:
     found = Candidates(problem, multipliers)
     pack_by_density(found, clock)
     for chosen, _ in found.best_choices(1):
-        found.share_out(chosen)
+        found.share_out(chosen, clock.left)
     return found.finding(clock, plans=len(found.plans))
 
 

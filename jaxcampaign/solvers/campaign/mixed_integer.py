@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from jaxcampaign.errors import InputError
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, best_few, priced
-from jaxcampaign.relaxations.campaign.elastic import smallest_change
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.solvers.base import Clock, Finding
+from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
+from jaxcampaign.solvers.campaign.greedy import pack_by_density
 
 # Rounds of cuts at most, of the relaxation and of branch and bound.
 _RELAXED_ROUNDS, _WHOLE_ROUNDS = 200, 200
@@ -44,7 +47,7 @@ def solve_whole(problem: Campaign, *, gap: float, clock: Clock) -> Finding:
             integer=False, seconds=clock.left
         )
         if answer.infeasible:
-            return _refuted(problem, best, clock)
+            return refuted(problem, best, clock)
         if answer.price is None or answer.mixture is None or answer.fraction is None:
             break
         mixed = np.array(weights).T @ answer.mixture if n_weights else weights[0]
@@ -68,7 +71,7 @@ def solve_whole(problem: Campaign, *, gap: float, clock: Clock) -> Finding:
             integer=True, seconds=clock.left, gap=gap / 2, start=chosen
         )
         if answer.infeasible:
-            return _refuted(problem, best, clock)
+            return refuted(problem, best, clock)
         claimed = min(claimed, answer.bound)
         if answer.chosen is None:
             break
@@ -84,16 +87,8 @@ def solve_whole(problem: Campaign, *, gap: float, clock: Clock) -> Finding:
         values.append(problem.value_prices(worst))
     statistics |= {"relaxed_rounds": rounds, "whole_rounds": turns}
     if chosen is None:
-        chosen = best_few(problem, priced(problem, best).reduced)
+        # None in time: a plan that keeps upper limits by construction is better than none.
+        packed = Candidates(problem, best)
+        pack_by_density(packed, clock)
+        return replace(packed.finding(clock, **statistics), solver_bound=max(claimed, packed.worth))
     return Finding(chosen, best, max(claimed, worth), limit_hit=clock.out, statistics=statistics)
-
-
-def _refuted(problem: Campaign, best: CampaignMultipliers, clock: Clock) -> Finding:
-    """The plan that breaks rows least; HiGHS says that there is none that keeps them."""
-    conflict = smallest_change(problem, seconds=max(min(clock.left, 30.0), 1.0))
-    if conflict is None:
-        chosen = best_few(problem, priced(problem, best).reduced)
-        return Finding(chosen, best, infeasible=True)
-    multipliers = best if conflict.multipliers is None else conflict.multipliers
-    statistics = {"smallest_change": conflict.table.to_dict("records")}
-    return Finding(conflict.chosen, multipliers, statistics=statistics, infeasible=True)

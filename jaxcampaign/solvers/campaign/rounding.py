@@ -77,7 +77,7 @@ def round_campaign(
         better = exchange(problem, chosen, money, at.reduced, clock)
         found.offer(better, money)
         for choice in (chosen, better):
-            found.share_out(choice)
+            found.share_out(choice, clock.left)
     return found.finding(clock, lp_rounds=relaxed.rounds, plans=plans, freed_options=repaired)
 
 

@@ -113,7 +113,7 @@ class CampaignSolution(Solution):
         }
         if left := self.unspent():
             known["unspent"] = left
-        kept = ("bound", "gap", "solver", "chosen because")
+        kept = ("bound", "gap", "solver claims", "solver", "chosen because")
         return known | {name: facts[name] for name in kept if name in facts}
 
     def _repr_html_(self) -> str:

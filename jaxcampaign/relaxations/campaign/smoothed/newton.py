@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jaxcampaign.progress import progress
+from jaxcampaign.progress import moment, progress
 from jaxcampaign.relaxations.campaign.smoothed.curvature import Curvature, Term
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, evaluate
 
@@ -83,7 +83,7 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
             last = gamma == gammas[-1]
             x = dual.settle(x, float(gamma), _LAST_STEPS if last else _STEPS, last, end)
             bar.update(1)
-            if time.monotonic() >= end:
+            if moment() >= end:
                 break
     _, _, answers = dual.at(x, float(gammas[-1]))
     choices = tuple(
@@ -147,11 +147,11 @@ class _Dual:
         for _ in range(_DOUBLINGS):
             # Doubled until it is too much, then halved between what was too little and that.
             falls = self.at(high * binding, gamma)[1] @ binding < 0
-            if not falls or time.monotonic() >= end:
+            if not falls or moment() >= end:
                 break
             low, high = high, 2 * high
         for _ in range(_HALVINGS):
-            if time.monotonic() >= end:
+            if moment() >= end:
                 break
             middle = (low + high) / 2
             falls = self.at(middle * binding, gamma)[1] @ binding < 0
@@ -165,7 +165,7 @@ class _Dual:
             self.levels = [answer.level for answer in answers]
             held = self._held(x, slope)
             enough = self.slope <= (_LAST_SETTLED if last else _SETTLED)
-            if enough or time.monotonic() >= end:
+            if enough or moment() >= end:
                 break
             curvature = self._curvature(answers, gamma)
             free = np.flatnonzero(~held)
