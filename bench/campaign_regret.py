@@ -202,7 +202,8 @@ def main() -> None:
 
 def report(rows: list[dict[str, Any]], worlds: list[dict[str, Any]], n_history: int) -> None:
     """Print and write what is known so far."""
-    names = [name for name in rows[0] if name not in ("seed", "limited", "budget", "validation")]
+    labels = ("world", "seed", "limited", "budget", "validation")
+    names = [name for name in rows[0] if name not in labels]
     shown = {"world": "<", "budget": ".0%"} | {
         name: ".3f" for name in names if not name.startswith(("gap", "posts"))
     }

@@ -61,8 +61,9 @@ def lay_out(folder: Path, rules: str = RULES, table: pd.DataFrame | None = None)
     (folder / "plan.toml").write_text(rules, "utf-8")
 
 
-def run_campaign(folder: Path, out: Path, *flags: object) -> int:
-    """The command on what `lay_out` wrote."""
+def run_campaign(folder: Path, out: Path, *flags: object, frontier: bool = False) -> int:
+    """The command on what `lay_out` wrote; other budgets only if they are asked for."""
+    flags = flags if frontier else ("--no-frontier", *flags)
     args = ["campaign", "--effectiveness", folder / "options.parquet"]
     args += ["--config", folder / "plan.toml", *flags, "--out", out]
     return main([str(arg) for arg in args])

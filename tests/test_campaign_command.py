@@ -288,3 +288,23 @@ def test_wrong_rules_are_refused_before_a_model_is_fitted(tmp_path, capsys, monk
         assert main([*args, *given, "--out", str(tmp_path / "plan")]) == 2
         assert word in capsys.readouterr().err
     assert not (tmp_path / "plan").exists()
+
+
+def test_other_budgets_are_planned_for_the_report(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "jaxcampaign.cli.jobs.write_report", lambda *args, **given: drawn.append(given["frontier"])
+    )
+    lay_out(tmp_path)
+    assert run_campaign(tmp_path, tmp_path / "plan", frontier=True) == 0
+    assert run_campaign(tmp_path, tmp_path / "plan") == 0
+    lay_out(tmp_path, RULES.replace("budget = 90", ""))
+    assert run_campaign(tmp_path, tmp_path / "plan", frontier=True) == 0
+    assert drawn[1:] == [None, None]
+    budgets = [plan.problem.budget for plan in drawn[0]]
+    assert budgets == [90 * share for share in (0.5, 0.75, 1.0, 1.25, 1.5)]
+    best = [plan.certificate.value for plan in drawn[0]]
+    for budget, value in zip(budgets, best, strict=True):
+        assert run_campaign(tmp_path, tmp_path / "alone", "--budget", budget) == 0
+        alone = json.loads((tmp_path / "alone" / "certificate.json").read_text("utf-8"))
+        assert value == pytest.approx(alone["value"], rel=1e-5)

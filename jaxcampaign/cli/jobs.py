@@ -28,7 +28,9 @@ from jaxcampaign.solvers import (
     BicriteriaGreedy,
     BranchAndCut,
     BruteForce,
+    CampaignSolution,
     DualDecomposition,
+    Frontier,
     Greedy,
     LPRounding,
     MixedInteger,
@@ -38,6 +40,7 @@ from jaxcampaign.solvers import (
     Solver,
     StochasticGreedy,
     TopK,
+    frontier,
     solve,
 )
 
@@ -62,6 +65,10 @@ _SOLVERS: dict[str, Solver] = {
     "brute-force": BruteForce(),
     "dual-decomposition": DualDecomposition(),
 }
+# Budgets of the plans beside the one asked for, as shares of its own; and how long each may take:
+# so much of what that one took, and so many seconds in any case.
+_SHARES = (0.5, 0.75, 1.25, 1.5)
+_SHARE_OF_TIME, _LEAST_SECONDS = 0.2, 2.0
 _PACKAGES = ("jax", "numpy", "scipy", "pandas", "cvxpy", "highspy")
 
 Drawn = Mapping[str, pd.DataFrame | None]
@@ -136,10 +143,11 @@ def _made(
             key=jax.random.key(options.seed),
             time_limit=options.time_limit,
         )
-    interruption.finish()
     stopped = interruption.by is not None and solution.status not in ("optimal", "infeasible")
     if stopped and not solution.certificate.feasible:
         raise Stopped(f"stopped by {interruption.by} before there was a plan: nothing is written")
+    others = _other_budgets(solution, options, seconds, interruption)
+    interruption.finish()
     seconds["total"] = time.monotonic() - began
     run = {
         "jaxcampaign": __version__,
@@ -156,7 +164,7 @@ def _made(
 
     def draw(path: Path) -> None:
         with stage("draw the report", {}, ""):
-            write_report(solution, path, **drawn, title=title, run=run)
+            write_report(solution, path, **drawn, title=title, run=run, frontier=others)
 
     record = write_plan(solution, options.out, run, tables, draw)
     if options.json:
@@ -169,6 +177,32 @@ def _made(
             "run it again to search on"
         )
     return STATUS_CODE[solution.status]
+
+
+def _other_budgets(
+    solution: Solution,
+    options: Billboards | Campaigns,
+    seconds: dict[str, float],
+    interruption: Interruption,
+) -> Frontier | None:
+    """Plans of a campaign for less and for more money; None without any, or without the time."""
+    if not (isinstance(options, Campaigns) and options.frontier and interruption.by is None):
+        return None
+    if not (isinstance(solution, CampaignSolution) and solution.certificate.feasible):
+        return None
+    budget = solution.problem.budget
+    if not budget:
+        return None
+    with stage("plan other budgets", seconds, "frontier"):
+        found = frontier(
+            solution.problem,
+            _SOLVERS.get(options.solver),
+            budgets=[share * budget for share in _SHARES],
+            key=jax.random.key(options.seed),
+            time_limit=max(_SHARE_OF_TIME * seconds["solve"], _LEAST_SECONDS),
+            known=solution,
+        )
+    return None if interruption.by else found
 
 
 def run_verify(options: VerifyOptions) -> int:
