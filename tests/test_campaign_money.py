@@ -233,3 +233,21 @@ def test_no_prices_prove_less_than_any_feasible_payment(seed):
         prices = CampaignMultipliers(rng.exponential(0.2, 1), np.zeros(1), np.zeros(0))
         if found.feasible:
             assert problem.proven_bound(prices) >= found.value
+
+
+@pytest.mark.parametrize("spending", [jc.MinimumSpend(0.5), jc.ConcaveResponse()])
+@pytest.mark.parametrize("solver", [None, jc.LPRounding()])
+def test_money_that_no_row_limits(spending, solver):
+    """Other rows couple the options, and none of them is on money."""
+    mean = np.arange(1.0, 7.0)
+    problem = jc.Campaign(
+        _options(np.full(6, 10.0), mean=mean, reach=7.0 - mean),
+        constraints=[jc.AtMost(10.5, of="reach")],
+        spending=spending,
+    )
+    solution = jc.solve(problem, solver)
+    assert solution.certificate.feasible
+    plans = (np.arange(2**6)[:, None] >> np.arange(6) & 1).astype(float)
+    best = (plans @ mean)[plans @ (7.0 - mean) <= 10.5].max()
+    assert np.isclose(solution.certificate.value, best)
+    assert solution.certificate.rechecked_bound >= best
