@@ -233,3 +233,82 @@ def test_no_prices_prove_less_than_any_feasible_payment(seed):
         prices = CampaignMultipliers(rng.exponential(0.2, 1), np.zeros(1), np.zeros(0))
         if found.feasible:
             assert problem.proven_bound(prices) >= found.value
+
+
+@pytest.mark.parametrize("spending", [jc.MinimumSpend(0.5), jc.ConcaveResponse()])
+@pytest.mark.parametrize("solver", [None, jc.LPRounding()])
+def test_money_that_no_row_limits(spending, solver):
+    """Other rows couple the options, and none of them is on money."""
+    mean = np.arange(1.0, 7.0)
+    problem = jc.Campaign(
+        _options(np.full(6, 10.0), mean=mean, reach=7.0 - mean),
+        constraints=[jc.AtMost(10.5, of="reach")],
+        spending=spending,
+    )
+    solution = jc.solve(problem, solver)
+    assert solution.certificate.feasible
+    plans = (np.arange(2**6)[:, None] >> np.arange(6) & 1).astype(float)
+    best = (plans @ mean)[plans @ (7.0 - mean) <= 10.5].max()
+    assert np.isclose(solution.certificate.value, best)
+    assert solution.certificate.rechecked_bound >= best
+
+
+@pytest.mark.parametrize("spending", [jc.MinimumSpend(0.2), jc.ConcaveResponse(least=0.2)])
+def test_money_between_the_least_and_the_price(spending):
+    """Both posts are needed, and neither the least for both nor the prices keep the share."""
+    options = _options([10.0, 40.0], mean=[1.0, 2.0], genre=["art", "music"])
+    problem = jc.Campaign(
+        options,
+        constraints=[jc.AtLeast(2), jc.MaxShare(0.5, per="genre", of="spend")],
+        spending=spending,
+    )
+    solution = jc.solve(problem)
+    assert solution.certificate.feasible
+    assert solution.selection.all()
+    assert solution.spend[0] == solution.spend[1]
+    assert 8 <= solution.spend[0] <= 10
+    if isinstance(spending, jc.MinimumSpend):
+        assert (solution.status, solution.certificate.value) == ("optimal", 3.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_least_spend_against_all_choices(seed):
+    """A choice is paid for as it must be where limits of money are upper ones."""
+    rng = np.random.default_rng(seed)
+    n = 9
+    price = rng.integers(100, 3000, n) / 100
+    mean = rng.normal(3, 2, n).round(3)
+    genre = np.array(["art", "music"])[rng.integers(0, 2, n)]
+    rules = [jc.AtLeast(2, per="genre"), jc.AtMost(20.0, per="genre", of="spend")]
+    problem = jc.Campaign(
+        _options(price, mean=mean, genre=genre),
+        budget=0.2 * float(price.sum()),
+        constraints=rules,
+        spending=jc.MinimumSpend(1 / 3),
+    )
+    plans = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+    cents = np.ceil(np.round(100 * price) / 3 - 1e-9)
+    kept = plans @ cents <= np.floor(100 * problem.budget + 1e-9)
+    for name in set(genre):
+        kept &= (plans & (genre == name)).sum(axis=1) >= 2
+        kept &= plans @ np.where(genre == name, cents, 0.0) <= 2000
+    solution = jc.solve(problem)
+    if not kept.any():
+        assert solution.status == "infeasible"
+        return
+    assert solution.status == "optimal"
+    assert np.isclose(solution.certificate.value, (plans[kept] @ mean).max(), rtol=1e-6)
+
+
+def test_what_lacks_is_told_at_the_least_that_has_to_be_paid():
+    problem = jc.Campaign(
+        _options([20.0] * 3),
+        budget=10,
+        constraints=[jc.AtLeast(3)],
+        spending=jc.MinimumSpend(0.2),
+    )
+    solution = jc.solve(problem)
+    assert solution.status == "infeasible"
+    (row,) = solution.statistics["smallest_change"]
+    assert (row["row"], row["have"], row["need"]) == ("budget", 12.0, 10.0)
+    assert [broken["row"] for broken in solution.certificate.violations] == ["budget"]

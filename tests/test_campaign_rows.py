@@ -136,3 +136,26 @@ def test_names_of_users_stand_as_they_are(name):
     assert f"{name} {{brand}}=a" in every
     reasons = [text for rows in (*problem.families, problem.rows) for text in rows.reasons]
     assert "{brand}=a may have at most 0.9 of all {reach}" in reasons
+
+
+def test_a_sum_that_is_nothing_but_for_its_rounding_keeps_a_limit_of_nothing():
+    """Plan and bound alike: 0.3 - 0.1 - 0.2 is 5e-17 below 0."""
+    options = _options(3, score=[0.3, -0.1, -0.2], mean=1.0)
+    for rule in (
+        jc.AtLeast(0, of="score"),
+        jc.AtLeast(0, of="score", per="event_id"),
+        jc.AtMost(0, of="lost"),
+    ):
+        problem = jc.Campaign(options.assign(lost=-options["score"]), constraints=[rule])
+        for solver in (jc.MixedInteger(), jc.DualDecomposition()):
+            solution = jc.solve(problem, solver)
+            assert (solution.status, solution.certificate.value) == ("optimal", 3.0)
+        for price in (1e-3, 1.0, 1e6):
+            for side in ("upper", "lower"):
+                limit = getattr(problem.families[0], side)
+                prices = {"upper": np.zeros(1), "lower": np.zeros(1)}
+                prices[side] = np.where(np.isfinite(limit), price, 0.0)
+                proof = jc.CampaignMultipliers(**prices, weights=np.zeros(0))
+                assert problem.proven_bound(proof) >= 3.0
+    over = jc.Campaign(options, constraints=[jc.AtLeast(1e-13, of="score")])
+    assert not over.assess(np.ones(3, bool)).feasible

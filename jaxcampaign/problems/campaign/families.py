@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import jax
@@ -19,6 +20,8 @@ from jaxcampaign.problems.campaign.money import CENT
 
 # Share of a limit of money that the rounding of sums may take.
 _ROUNDING = 1e-12
+# Units in the last place of a row's absolute terms by which their sum may be off.
+_ULPS = 8
 
 Acts: TypeAlias = Literal["posts", "spend"]
 """What a family counts: chosen options, or money allocated to them."""
@@ -92,17 +95,27 @@ class Family:
     def tolerated(self, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper limits, each given way by so large a share of itself.
 
-        Money gives way by rounding only, and never by a cent.
+        Money gives way by rounding only, and never by a cent. Sums of a column give way by their
+        rounding as well: 0.1 + 0.2 - 0.3 keeps a limit of 0.
         """
         lower, upper = self.lower, self.upper
         with np.errstate(invalid="ignore"):
-            slack = [tolerance * abs(limit) for limit in (lower, upper)]
+            slack = [tolerance * abs(limit) + self._rounding for limit in (lower, upper)]
             if self.acts == "spend":
                 slack = [np.minimum(_ROUNDING * abs(limit), CENT / 2) for limit in (lower, upper)]
             return (
                 np.where(np.isfinite(lower), lower - slack[0], -np.inf),
                 np.where(np.isfinite(upper), upper + slack[1], np.inf),
             )
+
+    @cached_property
+    def _rounding(self) -> np.ndarray:
+        """How far off each row's sum may be, float64[G]; counts are exact."""
+        if self.coefficient is None:
+            return np.zeros(len(self))
+        ulps = _ULPS * float(np.finfo(np.float64).eps)
+        size = self.sizes(np.ones(len(self.group)))
+        return ulps * (size + self.share * size.sum())
 
     def loosened(self, tolerance: float) -> Family:
         """The same rows with a share that is larger by so large a part of itself."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Decision
 from jaxcampaign.problems.campaign.assessment import limited
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
@@ -28,6 +28,7 @@ class Conflicting:
 
     Attributes:
       chosen: bool[N], a plan that keeps the changed limits; the best partial answer.
+      spend: float64[N], money that its options get; None for their prices.
       table: one row per limit that has to change: row, have, need, change, reason. `need` is the
         limit as it stands, `have` what the plan manages.
       multipliers: prices that prove that not all rows can be kept, where fractions of options
@@ -35,6 +36,7 @@ class Conflicting:
     """
 
     chosen: np.ndarray
+    spend: np.ndarray | None
     table: pd.DataFrame
     multipliers: CampaignMultipliers | None
 
@@ -43,7 +45,8 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
     """The plan whose rows are broken least: in all, as shares of their limits.
 
     Args:
-      problem: a campaign whose options are bought whole.
+      problem: a campaign; options are paid as little as may be where all limits of money are upper
+        ones, and in full otherwise.
       seconds: time limit of the relaxation, which has half of it, and the search for whole options.
 
     Returns:
@@ -51,7 +54,8 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
     """
     end = time.monotonic() + seconds
     core = np.arange(problem.n_items)
-    rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool), problem.price)
+    money = problem.least_payment if _less_is_better(problem) else problem.price
+    rows = CoreRows.of(problem, core, np.zeros(problem.n_items, bool), money)
     left = end - time.monotonic()
     relaxed = _solve(problem, rows, integer=False, seconds=_RELAXED_SHARE * left)
     multipliers = None
@@ -61,7 +65,17 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
     whole = _solve(problem, rows, integer=True, seconds=end - time.monotonic())
     if whole is None or whole.change <= _NOTHING:
         return None
-    return Conflicting(whole.chosen, _table(problem, whole.chosen), multipliers)
+    plan = Decision(whole.chosen, np.where(whole.chosen, money, 0.0))
+    spend = None if problem.spending.least == 1 else plan.spend
+    return Conflicting(plan.chosen, spend, _table(problem, plan), multipliers)
+
+
+def _less_is_better(problem: Campaign) -> bool:
+    """Whether a plan that pays less for its options keeps all rows of money that it kept."""
+    return not any(
+        family.acts == "spend" and (family.share or np.isfinite(family.lower).any())
+        for family in problem.families
+    )
 
 
 class _Elastic(NamedTuple):
@@ -117,10 +131,10 @@ def _solve(problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float) 
     return _Elastic(chosen, float(info.objective_function_value), dual, finished)
 
 
-def _table(problem: Campaign, chosen: np.ndarray) -> pd.DataFrame:
+def _table(problem: Campaign, plan: Decision) -> pd.DataFrame:
     """Limits that the plan does not keep, each with the reason of its own row."""
     records = []
-    for rows, activity, lower, upper in limited(problem, problem.in_full(chosen)):
+    for rows, activity, lower, upper in limited(problem, plan):
         for i in np.flatnonzero((activity < lower) | (activity > upper)).tolist():
             have = float(activity[i])
             need = float(rows.lower[i] if have < lower[i] else rows.upper[i])

@@ -23,6 +23,7 @@ from jaxcampaign.problems.campaign import (
 )
 from jaxcampaign.relaxations.campaign.allocation import allocate
 from jaxcampaign.relaxations.campaign.elastic import smallest_change
+from jaxcampaign.relaxations.campaign.payable import payable
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
@@ -50,6 +51,8 @@ _FIRST_PER_ROW, _FIRST_FEWEST, _SETTLED = 2, 150, 2e-2
 _SHARES, _LONG = (0.1, 0.4, 1.0), 600.0
 # Steps of the weights of a risk.
 _RISK_ROUNDS = 12
+# Options at most whose choice and money are sought in one program.
+_FEW_PAID = 2000
 # Options at most for which the smallest change of limits is sought.
 _MOST_EXPLAINED = 200_000
 # A core's relaxation proves the dual's best value where it comes so near.
@@ -124,6 +127,8 @@ class _Search:
             self.whole()
         if self.decision is None and not self.infeasible:
             self.pack()
+        if self.problem.spending.least < 1 and self.problem.n_items <= _FEW_PAID:
+            self.pay()
         if self.decision is None:
             return self.refuted()
         whole = self.problem.spending.least == 1
@@ -287,6 +292,28 @@ class _Search:
         if found.decision is not None:
             self.decision, self.worth = found.decision, found.worth
 
+    def pay(self) -> None:
+        """Choice and money in one program: for any plan, or the best one where that is linear."""
+        problem = self.problem
+        at, _ = self.standing()
+        risky = problem.risk_aversion and problem.measure.n_weights
+        linear = not (risky or np.ptp(problem.spending.response(np.array([0.5, 1.0]))))
+        value = problem.value_prices(self.best.weights) * problem.spending.response(at.share)
+        for whole_cents in (False, True):
+            if self.clock.out or (self.near_enough() if linear else self.decision is not None):
+                return
+            answer = payable(
+                problem, value, whole_cents=whole_cents, seconds=self.clock.left, gap=self.gap / 2
+            )
+            if answer.infeasible:
+                self.infeasible = self.decision is None
+                return
+            if answer.chosen is not None and answer.spend is not None:
+                self.take(answer.chosen, answer.spend)
+            if linear:
+                claim = max(answer.bound, self.worth)
+                self.claimed = claim if self.claimed is None else min(self.claimed, claim)
+
     def near_enough(self) -> bool:
         """The plan is within the gap that was asked for."""
         best = self.bound if self.claimed is None else min(self.bound, self.claimed)
@@ -353,11 +380,11 @@ class _Search:
 
     def refuted(self) -> Finding:
         """Without a plan: the smallest change of limits, and a proof that one is needed."""
-        chosen, multipliers = self.standing()[1], self.best
+        chosen, multipliers, spend = self.standing()[1], self.best, None
         if self.problem.n_items <= _MOST_EXPLAINED:
             conflict = smallest_change(self.problem, seconds=max(min(self.clock.left, 30.0), 1.0))
             if conflict is not None:
-                chosen = conflict.chosen
+                chosen, spend = conflict.chosen, conflict.spend
                 self.statistics["smallest_change"] = conflict.table.to_dict("records")
                 if conflict.multipliers is not None:
                     multipliers = conflict.multipliers
@@ -367,5 +394,6 @@ class _Search:
             self.claimed,
             limit_hit=self.clock.out,
             statistics=self.statistics,
+            spend=spend,
             infeasible=self.infeasible,
         )

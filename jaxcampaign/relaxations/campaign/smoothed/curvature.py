@@ -175,6 +175,6 @@ def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.
     """Coefficients [P, n] as one sparse row for each option, float64[n, rows]."""
     n_families, n = row.shape
     # Row by row they lie as they must; a family that an option is not in counts 0 at row 0.
-    start = np.arange(0, n_families * n + 1, n_families)
+    start = n_families * np.arange(n + 1)
     made = (coefficient.T.ravel(), row.T.ravel(), start)
     return sparse.csr_array(made, shape=(n, n_rows))
