@@ -246,7 +246,7 @@ def test_bounds_hold_at_prices_that_later_ones_better(monkeypatch):
 
     def inexact(coupling, *args, **more):
         dear = np.array([1.001 * coupling.unit[0] / coupling.scale])
-        return Prices(dear, 0, 0.0, np.inf, ())
+        return Prices(dear, 0, 0.0, ())
 
     for name, value in (("_FEWEST", 30), ("_PER_ROW", 1), ("minimise", inexact)):
         monkeypatch.setattr(dual_decomposition, name, value)

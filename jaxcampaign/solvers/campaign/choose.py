@@ -18,7 +18,9 @@ def choose_campaign_solver(problem: Campaign) -> tuple[Solver, str]:
     """The solver that `solve` takes by default, and why."""
     n = problem.n_items
     size = f"{n:,} options"
-    if n <= _FEW and problem.spending.least == 1 and not only_limits(problem):
+    # Crossing plans needs values that add up.
+    knapsack = only_limits(problem) and problem.is_linear
+    if n <= _FEW and problem.spending.least == 1 and not knapsack:
         return MixedInteger(), f"{size}: branch and bound over all of them"
     if n > _MANY:
         limit = n * _SECONDS_PER_OPTION

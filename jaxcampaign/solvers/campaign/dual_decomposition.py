@@ -44,8 +44,10 @@ _GROWTH, _LP_ROUNDS = 2.0, 6
 _ALL = 12_000
 # The same for whole options, and by what factor it grows.
 _WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 5.0
-# And where prices are settled to so small a slope: a few may do.
-_FIRST_PER_ROW, _FIRST_FEWEST, _SETTLED = 2, 150, 2e-2
+# And at the prices as they are, before any linear program.
+_FIRST_PER_ROW, _FIRST_FEWEST = 2, 150
+# Share of the time that is left which a linear program may take.
+_LP_SHARE = 0.3
 # Shares of the time that is left for a branch and bound on the core, and then as much for programs
 # around its plan, before it goes on; and what counts as the time where there is no limit.
 _SHARES, _LONG = (0.1, 0.4, 1.0), 600.0
@@ -104,6 +106,7 @@ class _Search:
       worth: its value; -inf without one.
       claimed: bound of the branch and bound, for the whole campaign.
       infeasible: the branch and bound found no plan at all.
+      priced: prices were sought, so those of rows that do not bind are 0.
     """
 
     def __init__(self, problem: Campaign, gap: float, clock: Clock):
@@ -115,7 +118,7 @@ class _Search:
         self.worth = -np.inf
         self.claimed: float | None = None
         self.infeasible = False
-        self.settled = False
+        self.priced = False
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: Start | None) -> Finding:
@@ -148,26 +151,25 @@ class _Search:
         if start is not None:
             weights = start.multipliers.weights
             reduced = priced(problem, start.multipliers).reduced if start.complete else None
-        evaluations, known, slope = 0, None, np.inf
+        evaluations, known = 0, None
         for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
             coupling = Coupling.of(problem, weights, reduced)
             if turn == 0 and start is not None:
                 known = coupling.price_of(problem, start.multipliers)
             found = minimise(coupling, known, end=self.clock.end)
             known, evaluations = found.price, evaluations + found.evaluations
-            slope = found.slope
             self.consider(coupling.multipliers(problem, known, weights))
             if not len(weights) or self.clock.out:
                 break
             worst = problem.measure.worst(found.effect(problem.n_items))
             weights = weights + 2 / (turn + 2) * (worst - weights)
-        self.settled = slope <= _SETTLED
+        self.priced = True
         self.statistics["evaluations"] = evaluations
 
     def at_once(self) -> bool:
         """One integer program over a few options: with many, its plan often meets the bound."""
         problem = self.problem
-        if not (self.settled and problem.is_linear) or self.clock.out:
+        if not (self.priced and problem.is_linear) or self.clock.out:
             return False
         limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
         self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), _SHARES[0] * limit)
@@ -184,7 +186,7 @@ class _Search:
         while rounds < _LP_ROUNDS:
             core, elsewhere, program = self.program(size)
             self.statistics["core"] = len(core)
-            answer = program.solve(integer=False, seconds=self.clock.left)
+            answer = program.solve(integer=False, seconds=_LP_SHARE * self.clock.left)
             if answer.infeasible:
                 if elsewhere == -np.inf:
                     # With money that could be shared out otherwise it proves nothing.
@@ -276,9 +278,11 @@ class _Search:
         self.statistics["around_seconds"] = seconds - end.left
 
     def size(self, per_row: int, fewest: int) -> int:
-        """Options of a first core, by the rows that couple groups."""
+        """Options of a first core, by the rows that couple groups, where known those that bind."""
         problem = self.problem
         n_rows = sum(len(f) for i, f in enumerate(problem.families) if i != problem.kept)
+        if self.priced:
+            n_rows = int((self.best.upper > 0).sum() + (self.best.lower > 0).sum())
         return int(np.clip(per_row * (n_rows + len(problem.rows)), fewest, _MOST))
 
     def all_in_core(self) -> bool:

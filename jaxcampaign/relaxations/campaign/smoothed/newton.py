@@ -20,7 +20,7 @@ from jaxcampaign.relaxations.campaign.smoothed.oracle import Answer, Coupling, e
 # Temperatures, in units of a typical value: from the first down to the last by a factor.
 _HOT, _COLD, _COOLING = 1.0, 2e-4, 0.25
 # Steps at one temperature at most, and at the last one.
-_STEPS, _LAST_STEPS = 6, 15
+_STEPS, _LAST_STEPS = 6, 40
 # Times that a first price is doubled at most, and then halved towards the best one.
 _DOUBLINGS, _HALVINGS = 30, 4
 # A temperature is done when the slope, against what rows could hold, falls below it.
@@ -46,14 +46,12 @@ class Prices:
       price: float64[M], signed, in the units of the device.
       evaluations: of the dual.
       seconds: of all of it.
-      slope: the largest that is left, as a share of what its row could hold.
       choices: options int64[g, w] (-1 for padding) and what is bought of each, f32[g, w].
     """
 
     price: np.ndarray
     evaluations: int
     seconds: float
-    slope: float
     choices: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     def effect(self, n_options: int) -> np.ndarray:
@@ -91,7 +89,7 @@ def minimise(coupling: Coupling, start: np.ndarray | None = None, *, end: float 
         for option, answer in zip(coupling.options, answers, strict=True)
     )
     seconds = time.monotonic() - began
-    return Prices(dual.joined(x), dual.evaluations, seconds, dual.slope, choices)
+    return Prices(dual.joined(x), dual.evaluations, seconds, choices)
 
 
 class _Dual:
