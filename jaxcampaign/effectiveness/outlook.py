@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from jaxcampaign.tables import OPTION_KEY
+
 if TYPE_CHECKING:
     from jaxcampaign.effectiveness.prediction import Prediction
 
-_KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
 _SHOWN = 10
 
 
@@ -118,7 +119,7 @@ class Effectiveness:
 
     def _repr_html_(self) -> str:
         best = self.take(np.argsort(-self.mean, kind="stable")[:_SHOWN]).table()
-        shown = [*_KEY, "price", "mean", "std", "g_I", "g_H", "g_M", "cold"]
+        shown = [*OPTION_KEY, "price", "mean", "std", "g_I", "g_H", "g_M", "cold"]
         shown = [name for name in shown if name in best]
         text = best[shown].to_html(index=False, float_format="{:.4g}".format)
         return f"<p>{html.escape(repr(self))}; the highest means:</p>{text}"

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.plans.archive import Reader
-from jaxcampaign.plans.campaigns import KEY, OPTIONS, CampaignInputs, load_campaign
+from jaxcampaign.plans.campaigns import OPTIONS, CampaignInputs, load_campaign
 from jaxcampaign.plans.kind import Answer, Chosen, labels_index, same_numbers
 from jaxcampaign.problems import Campaign, CampaignMultipliers
+from jaxcampaign.tables import OPTION_KEY
 
 _NUMBERS = ("price", "mean", "std")
 _PROOF = ("upper", "lower", "weights")
@@ -39,7 +40,7 @@ class CampaignPlans:
 
     def labels(self, problem: Campaign) -> list[Sequence[str]]:
         """Ids of the options."""
-        return [problem.options[name].astype("str") for name in KEY]
+        return [problem.options[name].astype("str") for name in OPTION_KEY]
 
     def table(self, answer: Answer) -> pd.DataFrame:
         """Ids of posts, price, budget, mean and std, the most valuable first."""
@@ -50,11 +51,11 @@ class CampaignPlans:
         """Posts by id; price, mean and deviation must be those of the options."""
         mask = np.zeros(problem.n_items, bool)
         times = ("posted_at",) if "posted_at" in problem.options else ()
-        lacking = [name for name in (*KEY, *times, *_NUMBERS, "budget") if name not in table]
+        lacking = [name for name in (*OPTION_KEY, *times, *_NUMBERS, "budget") if name not in table]
         if lacking:
             return Chosen(mask, fault=f"selection.csv has no column {lacking[0]}")
         table = table.assign(offset_hours=_floats(table["offset_hours"]))
-        keys = list(KEY)
+        keys = list(OPTION_KEY)
         index = labels_index(problem.options[keys]).get_indexer(labels_index(table[keys]))
         if (index < 0).any():
             return Chosen(mask, fault=f"unknown {_named(table, int(np.argmin(index)))}")
@@ -100,7 +101,7 @@ class CampaignPlans:
         return ""
 
 
-_STATED = (*KEY, "posted_at", "price", "budget", "mean", "std")
+_STATED = (*OPTION_KEY, "posted_at", "price", "budget", "mean", "std")
 
 
 def _floats(texts: pd.Series) -> np.ndarray:
@@ -108,7 +109,7 @@ def _floats(texts: pd.Series) -> np.ndarray:
 
 
 def _named(table: pd.DataFrame, row: int) -> str:
-    who, what, event, hours = (table[name].iloc[row] for name in KEY)
+    who, what, event, hours = (table[name].iloc[row] for name in OPTION_KEY)
     return f"post of {who!r}, {what!r} for {event!r} at {hours:g} hours"
 
 

@@ -18,9 +18,8 @@ from jaxcampaign.plans.predicting import PREDICTED, predict_options
 from jaxcampaign.plans.records import from_record
 from jaxcampaign.problems import Campaign
 from jaxcampaign.problems.campaign.grouping import matching
-from jaxcampaign.tables import read_table, validate
+from jaxcampaign.tables import OPTION_KEY, read_table, validate
 
-KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
 OPTIONS = "options.parquet"
 """Name of the table of predictions in the folder of a plan that was made from a database."""
 
@@ -230,13 +229,13 @@ def _check_rules(inputs: CampaignInputs, options: pd.DataFrame) -> None:
 def _attributes(inputs: CampaignInputs) -> list[str]:
     """Further columns that rules name, and the genre, which the report shows."""
     named = rules.columns_of(inputs.constraints)
-    made = {*KEY, *PREDICTED, "price", "posted_at", "day", "week", "month", "quarter"}
+    made = {*OPTION_KEY, *PREDICTED, "price", "posted_at", "day", "week", "month", "quarter"}
     return sorted((named | {"genre"}) - made)
 
 
 def _in_order(options: pd.DataFrame) -> pd.DataFrame:
     """Sorted by id, so that the order of a file says nothing."""
-    return options.sort_values(list(KEY), kind="stable", ignore_index=True)
+    return options.sort_values(list(OPTION_KEY), kind="stable", ignore_index=True)
 
 
 def _located(data: str) -> str:

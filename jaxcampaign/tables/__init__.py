@@ -1,6 +1,6 @@
 """Tables in and out: schemas, files, and seeded synthetic worlds."""
 
-from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS
+from jaxcampaign.tables.campaign_schemas import CAMPAIGN_SCHEMAS, OPTION_KEY
 from jaxcampaign.tables.database import Database, DatabaseSource, open_database
 from jaxcampaign.tables.files import replacing
 from jaxcampaign.tables.foursquare import audiences_from_categories, read_foursquare
@@ -23,6 +23,7 @@ from jaxcampaign.tables.synthetic_campaign import SyntheticCampaign, synth_campa
 
 __all__ = [
     "CAMPAIGN_SCHEMAS",
+    "OPTION_KEY",
     "SCHEMAS",
     "City",
     "Database",

@@ -10,6 +10,9 @@ from jaxcampaign.errors import InputError
 from jaxcampaign.tables.coercion import FLOAT, TEXT, TIME
 from jaxcampaign.tables.rules import NOT_NEGATIVE, column, frame_rule, one_per_key, rule
 
+OPTION_KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
+"""Columns that tell one option of a campaign from another."""
+
 ER_BASES = ("followers", "reach", "impressions", "views")
 """What an engagement rate is a share of: rates of different bases do not compare."""
 
@@ -133,7 +136,7 @@ EFFECTIVENESS_SCHEMA = pa.DataFrameSchema(
         "mean": column(FLOAT),
         "std": column(FLOAT, NOT_NEGATIVE),
     },
-    unique=["influencer_id", "content_type", "event_id", "offset_hours"],
+    unique=list(OPTION_KEY),
 )
 """Options with what each will bring, ready to be planned with."""
 

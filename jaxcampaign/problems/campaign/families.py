@@ -140,13 +140,13 @@ class Family:
         return replace(self, group=self.group[options], coefficient=coefficient)
 
     def tree_flatten(self):
-        """Leaves: numbers. Static: what is counted, and texts."""
-        leaves = (self.group, self.lower, self.upper, self.coefficient, self.share)
-        return leaves, (self.acts, self.names, self.reasons)
+        """Leaves: arrays. Static: what is counted, the share, which decides on code, and texts."""
+        leaves = (self.group, self.lower, self.upper, self.coefficient)
+        return leaves, (self.acts, self.share, self.names, self.reasons)
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> Family:
         """Rebuild from leaves."""
-        group, lower, upper, coefficient, share = leaves
-        acts, names, reasons = static
+        group, lower, upper, coefficient = leaves
+        acts, share, names, reasons = static
         return cls(group, lower, upper, acts, coefficient, share, names, reasons)

@@ -15,12 +15,11 @@ import numpy as np
 
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, priced
 from jaxcampaign.progress import moment
+from jaxcampaign.relaxations.campaign.pricing import price_steps
 from jaxcampaign.relaxations.campaign.program import CoreProgram
-from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
-from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
 
-# Rounds of cuts at most, and steps of the weights of a risk where money is decided on.
-_ROUNDS, _RISK_ROUNDS = 200, 12
+# Rounds of cuts at most.
+_ROUNDS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +33,8 @@ class RelaxedCampaign:
       bound: what it proves.
       infeasible: not even fractions keep all rows, with the money as it is.
       rounds: linear programs solved.
+      weights: float64[T, n], of the risk, whose cuts were added.
+      values: float64[T, N], what options are worth at each of them.
     """
 
     point: np.ndarray | None
@@ -42,27 +43,22 @@ class RelaxedCampaign:
     bound: float
     infeasible: bool
     rounds: int
+    weights: np.ndarray
+    values: np.ndarray
 
 
-def relax(
-    problem: Campaign,
-    *,
-    gap: float = 1e-7,
-    end: float = np.inf,
-    warm: CampaignMultipliers | None = None,
-) -> RelaxedCampaign:
+def relax(problem: Campaign, *, gap: float = 1e-7, end: float = np.inf) -> RelaxedCampaign:
     """Solve the relaxation by HiGHS.
 
     Args:
       problem: the campaign.
       gap: relative gap of the risk at which no more cuts are added.
       end: when to stop, in seconds of `time.monotonic`.
-      warm: prices of an earlier answer, for problems in which money is decided on.
     """
     best, bound = CampaignMultipliers.zero(problem), problem.trivial_bound
     known = [best]
     if problem.spending.least < 1:
-        known = _prices(problem, warm, end)
+        known = [step.multipliers for step in price_steps(problem, end=end)]
     for multipliers in known:
         found = problem.proven_bound(multipliers)
         if found < bound:
@@ -72,14 +68,15 @@ def relax(
     weights = [best.weights]
     values = [problem.value_prices(best.weights) * effect]
     risky = bool(problem.risk_aversion and len(best.weights))
-    point, rounds = None, 0
+    point, rounds, infeasible = None, 0, False
     none = np.zeros(problem.n_items, bool)
     while rounds < _ROUNDS and not (rounds and moment() >= end):
         rounds += 1
         program = CoreProgram(problem, np.array(values), money, np.arange(problem.n_items), none)
         answer = program.solve(integer=False, seconds=max(end - time.monotonic(), 0.0))
         if answer.infeasible:
-            return RelaxedCampaign(None, money, best, bound, True, rounds)
+            point, infeasible = None, True
+            break
         if answer.fraction is None or answer.price is None or answer.mixture is None:
             break
         point = answer.fraction
@@ -96,23 +93,6 @@ def relax(
             break
         weights.append(worst)
         values.append(value)
-    return RelaxedCampaign(point, money, best, bound, False, rounds)
-
-
-def _prices(
-    problem: Campaign, warm: CampaignMultipliers | None, end: float
-) -> list[CampaignMultipliers]:
-    """Prices from the smoothed dual; weights of risk step towards the worst (Frank, Wolfe)."""
-    weights, known, found = CampaignMultipliers.zero(problem).weights, None, []
-    risky = bool(problem.risk_aversion and len(weights))
-    for turn in range(_RISK_ROUNDS if risky else 1):
-        coupling = Coupling.of(problem, weights)
-        known = coupling.price_of(problem, warm) if turn == 0 else known
-        prices = minimise(coupling, known, end=end)
-        known = prices.price
-        found.append(coupling.multipliers(problem, known, weights))
-        if not risky or moment() >= end:
-            break
-        worst = problem.measure.worst(prices.effect(problem.n_items))
-        weights = weights + 2 / (turn + 2) * (worst - weights)
-    return found
+    return RelaxedCampaign(
+        point, money, best, bound, infeasible, rounds, np.array(weights), np.array(values)
+    )

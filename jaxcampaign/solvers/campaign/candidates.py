@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jaxcampaign.problems.campaign import (
@@ -19,6 +21,8 @@ from jaxcampaign.solvers.base import Clock, Finding
 
 # Seconds at least and at most for the smallest change of limits that leaves a plan.
 _LEAST_SECONDS, _MOST_SECONDS = 1.0, 30.0
+# Options at most for which it is sought.
+_MOST_EXPLAINED = 200_000
 
 
 class Candidates:
@@ -93,16 +97,42 @@ class Candidates:
             self.decision, self.worth = plan, worth
 
 
-def refuted(problem: Campaign, multipliers: CampaignMultipliers, clock: Clock) -> Finding:
-    """HiGHS says that no plan keeps all rows: the one that breaks them least, and a proof."""
-    seconds = max(min(clock.left, _MOST_SECONDS), _LEAST_SECONDS)
-    conflict = smallest_change(problem, seconds=seconds)
-    if conflict is None:
+def refuted(
+    problem: Campaign,
+    multipliers: CampaignMultipliers,
+    clock: Clock,
+    *,
+    claimed: float | None = None,
+    infeasible: bool = True,
+    statistics: dict[str, Any] | None = None,
+) -> Finding:
+    """Without a plan: the one that breaks rows least, and a proof that some must break if any.
+
+    Args:
+      problem: the campaign.
+      multipliers: the best known.
+      clock: of the search.
+      claimed: bound of a branch and bound.
+      infeasible: HiGHS says that no plan keeps all rows.
+      statistics: of the search.
+    """
+    chosen, spend, known = None, None, dict(statistics or {})
+    if problem.n_items <= _MOST_EXPLAINED:
+        seconds = max(min(clock.left, _MOST_SECONDS), _LEAST_SECONDS)
+        conflict = smallest_change(problem, seconds=seconds)
+        if conflict is not None:
+            chosen, spend = conflict.chosen, conflict.spend
+            known["smallest_change"] = conflict.table.to_dict("records")
+            if conflict.multipliers is not None:
+                multipliers = conflict.multipliers
+    if chosen is None:
         chosen = best_few(problem, priced(problem, multipliers).reduced)
-        return Finding(chosen, multipliers, limit_hit=clock.out, infeasible=True)
     return Finding(
-        conflict.chosen,
-        multipliers if conflict.multipliers is None else conflict.multipliers,
-        statistics={"smallest_change": conflict.table.to_dict("records")},
-        infeasible=True,
+        chosen,
+        multipliers,
+        claimed,
+        limit_hit=clock.out,
+        statistics=known,
+        spend=spend,
+        infeasible=infeasible,
     )

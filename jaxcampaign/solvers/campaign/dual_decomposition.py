@@ -22,13 +22,11 @@ from jaxcampaign.problems.campaign import (
     violations,
 )
 from jaxcampaign.relaxations.campaign.allocation import allocate
-from jaxcampaign.relaxations.campaign.elastic import smallest_change
 from jaxcampaign.relaxations.campaign.payable import payable
+from jaxcampaign.relaxations.campaign.pricing import price_steps
 from jaxcampaign.relaxations.campaign.program import CoreProgram
-from jaxcampaign.relaxations.campaign.smoothed.newton import minimise
-from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
 from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
-from jaxcampaign.solvers.campaign.candidates import Candidates
+from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 from jaxcampaign.solvers.campaign.population import Population
@@ -48,15 +46,11 @@ _WHOLE_PER_ROW, _WHOLE_FEWEST, _WHOLE_GROWTH = 5, 300, 5.0
 _FIRST_PER_ROW, _FIRST_FEWEST = 2, 150
 # Share of the time that is left which a linear program may take.
 _LP_SHARE = 0.3
-# Shares of the time that is left for a branch and bound on the core, and then as much for programs
-# around its plan, before it goes on; and what counts as the time where there is no limit.
-_SHARES, _LONG = (0.1, 0.4, 1.0), 600.0
-# Steps of the weights of a risk.
-_RISK_ROUNDS = 12
+# Branch and bound on the core and programs around its plan take turns: the first of so many seconds
+# and of so large a share of the time that is left, each so much longer, none longer than the last.
+_TURN, _TURN_SHARE, _LONGER, _LONGEST = 3.0, 0.1, 4.0, 600.0
 # Options at most whose choice and money are sought in one program.
 _FEW_PAID = 2000
-# Options at most for which the smallest change of limits is sought.
-_MOST_EXPLAINED = 200_000
 # A core's relaxation proves the dual's best value where it comes so near.
 _NEAR = 1e-9
 
@@ -133,7 +127,14 @@ class _Search:
         if self.problem.spending.least < 1 and self.problem.n_items <= _FEW_PAID:
             self.pay()
         if self.decision is None:
-            return self.refuted()
+            return refuted(
+                self.problem,
+                self.best,
+                self.clock,
+                claimed=self.claimed,
+                infeasible=self.infeasible,
+                statistics=self.statistics,
+            )
         whole = self.problem.spending.least == 1
         return Finding(
             self.decision.chosen,
@@ -145,24 +146,15 @@ class _Search:
         )
 
     def prices(self, start: Start | None) -> None:
-        """Prices of rows; and weights of the risk, which step towards the worst (Frank, Wolfe)."""
-        problem, weights = self.problem, self.best.weights
-        reduced = None
+        """Prices of rows; and weights of the risk, which step towards the worst."""
+        problem, known, reduced = self.problem, None, None
         if start is not None:
-            weights = start.multipliers.weights
-            reduced = priced(problem, start.multipliers).reduced if start.complete else None
-        evaluations, known = 0, None
-        for turn in range(_RISK_ROUNDS if len(weights) and problem.risk_aversion else 1):
-            coupling = Coupling.of(problem, weights, reduced)
-            if turn == 0 and start is not None:
-                known = coupling.price_of(problem, start.multipliers)
-            found = minimise(coupling, known, end=self.clock.end)
-            known, evaluations = found.price, evaluations + found.evaluations
-            self.consider(coupling.multipliers(problem, known, weights))
-            if not len(weights) or self.clock.out:
-                break
-            worst = problem.measure.worst(found.effect(problem.n_items))
-            weights = weights + 2 / (turn + 2) * (worst - weights)
+            known = start.multipliers
+            reduced = priced(problem, known).reduced if start.complete else None
+        evaluations = 0
+        for step in price_steps(problem, known, reduced, end=self.clock.end):
+            evaluations += step.evaluations
+            self.consider(step.multipliers)
         self.priced = True
         self.statistics["evaluations"] = evaluations
 
@@ -171,8 +163,7 @@ class _Search:
         problem = self.problem
         if not (self.priced and problem.is_linear) or self.clock.out:
             return False
-        limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
-        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), _SHARES[0] * limit)
+        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn)
         return self.bound - self.worth <= self.gap * abs(self.bound)
 
     def relax(self) -> bool:
@@ -206,24 +197,20 @@ class _Search:
     def whole(self) -> None:
         """Integer programs over growing cores until they close the gap."""
         problem, began = self.problem, time.monotonic()
-        limit = self.clock.left if np.isfinite(self.clock.left) else _LONG
+        turn = self.first_turn
         # The fewest options that might do: small programs are solved in no time.
         size = self.size(_PER_ROW, _FEWEST)
         if problem.is_linear:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
-        shares = iter(_SHARES)
-        share = next(shares)
-        while not (self.near_enough() or self.clock.out):
-            finished, every = self.integer_program(size, share * limit)
+        while turn <= _LONGEST and not (self.near_enough() or self.clock.out):
+            finished, every = self.integer_program(size, turn)
             if self.infeasible or (finished and every):
                 break
             if finished:
                 size = int(_WHOLE_GROWTH * size)
-            elif share < 1:
-                self.search_around(share * limit)
-                share = next(shares)
             else:
-                break
+                self.search_around(turn)
+                turn *= _LONGER
         self.statistics["integer_seconds"] = time.monotonic() - began
 
     def integer_program(self, size: int, seconds: float) -> tuple[bool, bool]:
@@ -276,6 +263,11 @@ class _Search:
             if self.worth > before:
                 search.improved()
         self.statistics["around_seconds"] = seconds - end.left
+
+    @property
+    def first_turn(self) -> float:
+        """Seconds of the first branch and bound."""
+        return min(_TURN, _TURN_SHARE * self.clock.left)
 
     def size(self, per_row: int, fewest: int) -> int:
         """Options of a first core, by the rows that couple groups, where known those that bind."""
@@ -381,23 +373,3 @@ class _Search:
             worth = problem.value(decision)
             if worth > self.worth and not violations(problem, decision):
                 self.decision, self.worth = decision, worth
-
-    def refuted(self) -> Finding:
-        """Without a plan: the smallest change of limits, and a proof that one is needed."""
-        chosen, multipliers, spend = self.standing()[1], self.best, None
-        if self.problem.n_items <= _MOST_EXPLAINED:
-            conflict = smallest_change(self.problem, seconds=max(min(self.clock.left, 30.0), 1.0))
-            if conflict is not None:
-                chosen, spend = conflict.chosen, conflict.spend
-                self.statistics["smallest_change"] = conflict.table.to_dict("records")
-                if conflict.multipliers is not None:
-                    multipliers = conflict.multipliers
-        return Finding(
-            chosen,
-            multipliers,
-            self.claimed,
-            limit_hit=self.clock.out,
-            statistics=self.statistics,
-            spend=spend,
-            infeasible=self.infeasible,
-        )

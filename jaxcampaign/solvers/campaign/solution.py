@@ -13,9 +13,9 @@ from jaxcampaign.problems.campaign import Campaign, Decision, Family, priced
 from jaxcampaign.problems.rows import Rows
 from jaxcampaign.solvers.campaign.unspent import why_unspent
 from jaxcampaign.solvers.solution import Solution
+from jaxcampaign.tables import OPTION_KEY
 
 _SHOWN = 10
-_KEY = ("influencer_id", "content_type", "event_id", "offset_hours", "posted_at")
 
 
 @partial(
@@ -44,7 +44,7 @@ class CampaignSolution(Solution):
         """
         problem = self.problem
         chosen = np.flatnonzero(self.selection)
-        keys = [name for name in _KEY if name in problem.options]
+        keys = [name for name in (*OPTION_KEY, "posted_at") if name in problem.options]
         frame = problem.options[keys].iloc[chosen].reset_index(drop=True)
         frame["price"] = problem.price[chosen]
         frame["budget"] = self.decision.spend[chosen]

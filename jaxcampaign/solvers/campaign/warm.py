@@ -10,11 +10,10 @@ import pandas as pd
 from jaxcampaign.errors import InputError
 from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Family
 from jaxcampaign.problems.rows import Rows, Texts
+from jaxcampaign.tables import OPTION_KEY
 
 if TYPE_CHECKING:
     from jaxcampaign.solvers.solution import Solution
-
-_KEY = ("influencer_id", "content_type", "event_id", "offset_hours")
 
 
 class Start(NamedTuple):
@@ -161,7 +160,7 @@ def _same_options(problem: Campaign, earlier: Campaign) -> bool:
     one, other = problem.options, earlier.options
     if one is other:
         return True
-    return len(one) == len(other) and all(one[k].array.equals(other[k].array) for k in _KEY)
+    return len(one) == len(other) and all(one[k].array.equals(other[k].array) for k in OPTION_KEY)
 
 
 def _priced(problem: Campaign, price: np.ndarray, weights: np.ndarray) -> CampaignMultipliers:
