@@ -101,6 +101,7 @@ class _Search:
       claimed: bound of the branch and bound, for the whole campaign.
       infeasible: the branch and bound found no plan at all.
       priced: prices were sought, so those of rows that do not bind are 0.
+      searches: around plans, each with a seed of its own.
     """
 
     def __init__(self, problem: Campaign, gap: float, clock: Clock):
@@ -113,6 +114,7 @@ class _Search:
         self.claimed: float | None = None
         self.infeasible = False
         self.priced = False
+        self.searches = 0
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: Start | None) -> Finding:
@@ -252,9 +254,11 @@ class _Search:
             reduced=at.reduced,
             flips=flips,
             center=center,
+            seed=self.searches,
         )
         if search is None:
-            search = Neighbourhoods(problem, value[None], spend, flips, self.gap / 2)
+            search = Neighbourhoods(problem, value[None], spend, flips, self.gap / 2, self.searches)
+        self.searches += 1
         while not (end.out or search.exhausted or self.near_enough()):
             before = self.worth
             found = search.step(self.decision.chosen, end.left)
