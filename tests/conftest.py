@@ -1,5 +1,8 @@
 """Settings and fixtures that several test files share."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -7,6 +10,16 @@ import pytest
 from desk import Desk
 
 from jaxcampaign.cli import main
+
+_KERNELS = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """All workers, and the notebooks' own processes, compile each kernel once between them."""
+    if _KERNELS not in os.environ:
+        folder = tempfile.mkdtemp(prefix="kernels-")
+        os.environ |= {_KERNELS: folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True, scope="session")

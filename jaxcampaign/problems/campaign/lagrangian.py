@@ -154,10 +154,10 @@ def priced(problem: Campaign, multipliers: CampaignMultipliers) -> Priced:
 
 def _size_of_values(problem: Campaign, value: np.ndarray, weights: np.ndarray) -> float:
     """Sum of the absolute terms that values are made of."""
-    size = np.abs(problem.mean).sum() + np.abs(value).sum()
-    if problem.risk_aversion:
-        size += problem.risk_aversion * problem.measure.prices_size(weights).sum()
-    return float(size)
+    if not problem.risk_aversion:
+        return 2 * problem.mean_size
+    size = problem.risk_aversion * problem.measure.prices_size(weights).sum()
+    return problem.mean_size + float(np.abs(value).sum() + size)
 
 
 def campaign_bound(problem: Campaign, multipliers: CampaignMultipliers) -> float:
@@ -267,7 +267,7 @@ def _best(
     """The most of `value r(z) - price_of_share z` over the shares allowed, and where it is."""
     spending = problem.spending
     if spending.least == 1:
-        return value - price_of_share, np.ones(len(value))
+        return value - price_of_share, np.broadcast_to(1.0, len(value))
     found = np.full(len(value), -np.inf)
     where = np.ones(len(value))
     least = problem.least_share

@@ -180,6 +180,11 @@ class Campaign:
         return lower, upper
 
     @cached_property
+    def mean_size(self) -> float:
+        """Sum of the absolute means."""
+        return float(np.abs(self.mean).sum())
+
+    @cached_property
     def row_sizes(self) -> tuple[np.ndarray, ...]:
         """For each family the sums of absolute terms of its rows if all is bought, float64[G]."""
         return tuple(
@@ -273,7 +278,8 @@ class Campaign:
     def value(self, decision: Decision) -> float:
         """What the problem maximises, float64."""
         effect = self.effect(decision)
-        total = math.fsum((self.mean * effect)[decision.chosen])
+        chosen = np.flatnonzero(decision.chosen)
+        total = math.fsum(self.mean[chosen] * effect[chosen])
         if not self.risk_aversion:
             return total
         return total - self.risk_aversion * risk_of(self.measure, effect)

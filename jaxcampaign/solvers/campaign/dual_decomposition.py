@@ -344,9 +344,11 @@ class _Search:
         weights = [self.best.weights]
         if self.decision is not None and len(self.best.weights) and problem.risk_aversion:
             weights.append(problem.measure.worst(problem.effect(self.decision)))
-        effect = problem.spending.response(at.share)
-        values = np.array([problem.value_prices(q) * effect for q in weights])
-        return core, elsewhere, CoreProgram(problem, values, at.share * problem.price, core, fixed)
+        values, spend = [problem.value_prices(q) for q in weights], problem.price
+        if problem.spending.least < 1:
+            effect, spend = problem.spending.response(at.share), at.share * problem.price
+            values = [value * effect for value in values]
+        return core, elsewhere, CoreProgram(problem, np.stack(values), spend, core, fixed)
 
     def consider(self, multipliers: CampaignMultipliers) -> None:
         """Keep multipliers if they prove more."""
