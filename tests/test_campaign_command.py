@@ -308,3 +308,14 @@ def test_other_budgets_are_planned_for_the_report(tmp_path, monkeypatch):
         assert run_campaign(tmp_path, tmp_path / "alone", "--budget", budget) == 0
         alone = json.loads((tmp_path / "alone" / "certificate.json").read_text("utf-8"))
         assert value == pytest.approx(alone["value"], rel=1e-5)
+
+
+def test_a_fault_in_other_budgets_costs_no_plan(tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no other budgets")
+
+    monkeypatch.setattr("jaxcampaign.cli.jobs.frontier", fail)
+    lay_out(tmp_path)
+    with pytest.raises(RuntimeError, match="no other budgets"):
+        run_campaign(tmp_path, tmp_path / "plan", frontier=True)
+    assert main(["verify", str(tmp_path / "plan")]) == 0

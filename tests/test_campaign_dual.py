@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cvxpy as cp
 import jax
 import jax.numpy as jnp
@@ -280,3 +282,54 @@ def test_without_time_for_a_core_a_plan_is_packed():
     assert solution.status == "limit"
     assert solution.certificate.feasible
     assert 0 < solution.certificate.value <= solution.certificate.bound
+
+
+def test_options_that_are_all_required_and_break_a_limit_on_posts():
+    """No program has a column: rows decide all the same."""
+    options = pd.DataFrame(
+        {
+            "influencer_id": ["a", "a", "b"],
+            "content_type": ["reel", "story", "reel"],
+            "event_id": "launch",
+            "offset_hours": 0.0,
+            "price": 1.0,
+            "mean": 1.0,
+            "std": 0.0,
+        }
+    )
+    rules = [jc.Require({"event_id": "launch"}), jc.AtMost(1, per="influencer_id")]
+    problem = jc.Campaign(options, budget=10.0, constraints=rules)
+    assert jc.solve(problem, jc.DualDecomposition()).status == "infeasible"
+    assert jc.solve(problem.with_budget(3.0), jc.DualDecomposition()).status == "infeasible"
+    kept = jc.Campaign(options, budget=3.0, constraints=rules[:1])
+    assert jc.solve(kept, jc.DualDecomposition()).status == "optimal"
+
+
+def test_a_core_that_cannot_grow_is_not_tried_for_ever(monkeypatch):
+    """With a plan at hand a core is no larger than what a better one could turn round."""
+    rng = np.random.default_rng(0)
+    price = rng.integers(100, 10_000, 400) / 100
+    options = pd.DataFrame(
+        {
+            "influencer_id": [f"i{i}" for i in range(400)],
+            "content_type": "reel",
+            "event_id": "launch",
+            "offset_hours": 0.0,
+            "price": price,
+            "mean": price * rng.uniform(0.9, 1.1, 400),
+            "std": 0.0,
+        }
+    )
+    solve, programs = CoreProgram.solve, []
+
+    def solved(self, *, integer, **given):
+        programs.append(integer)
+        assert len(programs) < 60
+        return replace(solve(self, integer=integer, **given), infeasible=not integer)
+
+    monkeypatch.setattr(CoreProgram, "solve", solved)
+    for name, value in (("_ALL", 0), ("_FIRST_FEWEST", 10), ("_FEWEST", 10), ("_PER_ROW", 1)):
+        monkeypatch.setattr(dual_decomposition, name, value)
+    solution = jc.solve(jc.Campaign(options, budget=900.0), jc.DualDecomposition(gap=0.0))
+    assert solution.certificate.feasible
+    assert programs.count(False) > 1

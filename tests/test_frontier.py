@@ -196,3 +196,24 @@ def test_a_known_answer_stands_among_the_others():
     assert np.allclose(found.table()["value"], same.table()["value"])
     with pytest.raises(jc.InputError, match="another campaign"):
         jc.frontier(problem.with_budget(41.0), EXACT, budgets=[20.0], known=answer)
+
+
+@pytest.mark.parametrize("solver", [EXACT, jc.DualDecomposition()], ids=repr)
+def test_a_plan_follows_one_that_is_infeasible_or_has_no_risk(solver):
+    """What the one before has proven has no weights of the risk that is asked for next."""
+    problem = jc.Campaign(
+        random_options(np.random.default_rng(3), 9),
+        budget=60.0,
+        risk_aversion=0.5,
+        risk=jc.BudgetOfDeviations(2.0),
+        constraints=[jc.AtLeast(3)],
+    )
+    least = float(np.sort(problem.price)[:3].sum())
+    found = jc.frontier(problem, solver, budgets=[0.5 * least, least + 1.0, 60.0])
+    assert [plan.certificate.feasible for plan in found] == [False, True, True]
+    rising = jc.frontier(problem, solver, risk_aversions=[0.0, 0.5])
+    for plans in (found.solutions[1:], rising.solutions):
+        for plan in plans:
+            alone = jc.solve(plan.problem, EXACT).certificate
+            assert plan.certificate.value == pytest.approx(alone.value, rel=1e-6)
+            assert plan.certificate.bound >= alone.value * (1 - 1e-9)

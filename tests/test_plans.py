@@ -25,6 +25,7 @@ from alterations import (
 import jaxcampaign as jc
 from jaxcampaign.cli import main
 from jaxcampaign.plans import read_plan
+from jaxcampaign.plans.placing import STAGE
 
 CITY_TABLES = ("checkins", "billboards", "audiences", "demands")
 
@@ -300,9 +301,28 @@ def test_a_fault_while_files_are_moved_leaves_the_earlier_plan(with_more, monkey
             with pytest.raises(fault):
                 _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
         assert _files(with_more.plan) == before
-        assert not list(with_more.plan.glob(".plan-*"))
+        assert not list(with_more.plan.glob(f"{STAGE}*"))
     assert _owned(with_more.plan) == ["mine", "mine too"]
     assert with_more.verify() == 0
+
+
+def test_what_cannot_be_put_back_is_kept(with_more):
+    before, replace = _files(with_more.plan), Path.replace
+
+    def run(self: Path, target: Path) -> Path:
+        if self.parent.name in ("new", "old") and ".tmp" not in self.name:
+            raise OSError("no more moves")
+        return replace(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", run)
+        with pytest.raises(OSError, match="no more moves"):
+            _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
+    (stage,) = with_more.plan.glob(f"{STAGE}*")
+    assert _files(with_more.plan) | _files(stage / "old") == before
+    assert _billboards(with_more.inputs, with_more.plan, "--solver", "greedy") == 0
+    assert with_more.verify() == 0
+    assert not list(with_more.plan.glob(f"{STAGE}*"))
 
 
 class _Killed(BaseException):
@@ -343,7 +363,7 @@ def test_a_killed_run_leaves_the_old_plan_the_new_one_or_one_that_says_it_is_unf
         # The next run makes it whole, and leaves nothing behind.
         assert _billboards(case.inputs, case.plan, "--solver", "greedy") == 0
         assert case.verify() == 0
-        assert not list(case.plan.glob(".plan-*"))
+        assert not list(case.plan.glob(f"{STAGE}*"))
         capsys.readouterr()
     assert seen == {"old", "unfinished", "new"}
 

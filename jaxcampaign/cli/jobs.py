@@ -146,7 +146,11 @@ def _made(
     stopped = interruption.by is not None and solution.status not in ("optimal", "infeasible")
     if stopped and not solution.certificate.feasible:
         raise Stopped(f"stopped by {interruption.by} before there was a plan: nothing is written")
-    others = _other_budgets(solution, options, seconds, interruption)
+    others, fault = None, None
+    try:
+        others = _other_budgets(solution, options, seconds, interruption)
+    except Exception as found:  # whatever it is, the plan that was asked for is sound
+        fault = found
     interruption.finish()
     seconds["total"] = time.monotonic() - began
     run = {
@@ -171,6 +175,8 @@ def _made(
         print(json.dumps(record, indent=2, ensure_ascii=False))
     else:
         _print_answer(solution, options.out)
+    if fault is not None:
+        raise fault
     if stopped:
         raise Stopped(
             f"stopped by {interruption.by}: the best plan so far is in {options.out}, certified; "

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import pandas as pd
@@ -122,8 +122,9 @@ def write_plan(
     arrays = {} if answer.multipliers is None else kind.arrays(answer.multipliers)
     unfinished = list(folder.glob(f"{STAGE}*"))
     fault = None
-    with TemporaryDirectory(prefix=STAGE, dir=folder) as name:
-        made = Path(name) / "new"
+    stage = Path(mkdtemp(prefix=STAGE, dir=folder))
+    try:
+        made = stage / "new"
         made.mkdir()
         write_table(kind.table(answer), made / "selection.csv")
         _write_json(record, made / "certificate.json")
@@ -142,7 +143,12 @@ def write_plan(
             (made / REPORT).unlink(missing_ok=True)
             fault = found
         put_in_place(made, folder, _left_over(folder, stated))
-    for path in unfinished:
+    except BaseException:
+        # What of an earlier plan could not be put back stays there.
+        if not any(stage.glob("old/*")):
+            shutil.rmtree(stage, ignore_errors=True)
+        raise
+    for path in (stage, *unfinished):
         shutil.rmtree(path, ignore_errors=True)
     if fault is not None:
         raise fault

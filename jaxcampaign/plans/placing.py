@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-STAGE = ".plan-"
+STAGE = ".jaxcampaign-plan-"
 """Beginning of the name of the folder in a plan's folder in which the next one is made."""
 REPORT = "report.html"
 _LAST = "run.json"

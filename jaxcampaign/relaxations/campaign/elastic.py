@@ -61,7 +61,8 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
     multipliers = None
     if relaxed is not None and relaxed.finished and relaxed.change > _NOTHING:
         price = rows.prices(problem, relaxed.dual)
-        multipliers = CampaignMultipliers.of(problem, price, np.zeros(0))
+        weights = CampaignMultipliers.zero(problem).weights
+        multipliers = CampaignMultipliers.of(problem, price, weights)
     whole = _solve(problem, rows, integer=True, seconds=end - time.monotonic())
     if whole is None or whole.change <= _NOTHING:
         return None

@@ -22,6 +22,8 @@ _NONE_FEASIBLE = (
     highspy.HighsModelStatus.kInfeasible,
     highspy.HighsModelStatus.kUnboundedOrInfeasible,
 )
+# By how much a row that nothing is left to decide in may be off, in its unit.
+_ROUNDING = 1e-9
 _DONE = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kModelEmpty)
 
 
@@ -176,14 +178,17 @@ class CoreProgram:
         status, info = highs.getModelStatus(), highs.getInfo()
         n = len(self.core)
         finished = status in (*_DONE, *_NONE_FEASIBLE)
-        if status in _NONE_FEASIBLE:
+        # HiGHS looks at no rows where there are no columns.
+        empty = status == highspy.HighsModelStatus.kModelEmpty
+        broken = empty and bool((rows.lower > _ROUNDING).any() or (rows.upper < -_ROUNDING).any())
+        if status in _NONE_FEASIBLE or broken:
             return CoreAnswer(None, None, -np.inf, -np.inf, None, None, True, True)
         bound = np.inf
         if integer:
             bound = -scale * info.mip_dual_bound
         elif status == highspy.HighsModelStatus.kOptimal:
             bound = -scale * info.objective_function_value
-        if status == highspy.HighsModelStatus.kModelEmpty:
+        if empty:
             bound = float(offsets.min())
         answer = highs.getSolution()
         chosen = fraction = None

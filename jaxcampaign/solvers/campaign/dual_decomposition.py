@@ -185,6 +185,10 @@ class _Search:
                     # With money that could be shared out otherwise it proves nothing.
                     self.infeasible = problem.spending.least == 1
                     return False
+                if self.clock.out:
+                    return False
+                if size >= problem.n_items:
+                    break  # no core is larger: those of better plans have no solution
                 size = int(size * _GROWTH)
                 continue
             rounds, before = rounds + 1, self.bound
@@ -206,7 +210,7 @@ class _Search:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
         while turn <= _LONGEST and not (self.near_enough() or self.clock.out):
             finished, every = self.integer_program(size, turn)
-            if self.infeasible or (finished and every):
+            if self.infeasible or (finished and (every or size >= problem.n_items)):
                 break
             if finished:
                 size = int(_WHOLE_GROWTH * size)

@@ -18,6 +18,7 @@ from jaxcampaign.progress import progress
 from jaxcampaign.solvers.base import Solver
 from jaxcampaign.solvers.campaign.dual_decomposition import DualDecomposition
 from jaxcampaign.solvers.campaign.solution import CampaignSolution
+from jaxcampaign.solvers.campaign.warm import beginning_at
 from jaxcampaign.solvers.solution import Solution
 from jaxcampaign.solvers.solve import choose_solver, solve
 
@@ -169,8 +170,12 @@ def _no_worse(answer: CampaignSolution, before: Solution) -> CampaignSolution:
     plan: Solution = answer
     if there.feasible and not (own.feasible and own.value >= there.value):
         plan = before
-    proofs = [proof for proof in (answer.multipliers, before.multipliers) if proof is not None]
-    proof = min(proofs, key=problem.proven_bound, default=None)
+    proofs = [answer.multipliers]
+    if before.multipliers is not None:
+        # Its weights are of its own risk, which need not be one here.
+        proofs.append(beginning_at(problem, before.multipliers))
+    known = [proof for proof in proofs if proof is not None]
+    proof = min(known, key=problem.proven_bound, default=None)
     if plan is answer and proof is answer.multipliers:
         return answer
     c = certify(problem, plan.selection, proof, own.solver_bound, plan.spend)

@@ -48,7 +48,9 @@ def solve_whole(problem: Campaign, *, gap: float, clock: Clock) -> Finding:
             integer=True, seconds=clock.left, gap=gap / 2, start=chosen
         )
         if answer.infeasible:
-            return refuted(problem, best, clock)
+            if chosen is None:
+                return refuted(problem, best, clock)
+            break
         claimed = min(claimed, answer.bound)
         if answer.chosen is None:
             break

@@ -51,7 +51,7 @@ def start_from(problem: Campaign, warm: CampaignMultipliers | Solution) -> Start
                 column="warm",
                 remedy="pass the answer that they belong to",
             )
-        return Start(_priced(problem, warm.upper - warm.lower, warm.weights), complete=True)
+        return Start(beginning_at(problem, warm), complete=True)
     earlier = getattr(warm, "problem", None)
     if not isinstance(earlier, Campaign):
         raise InputError(
@@ -75,6 +75,11 @@ def start_from(problem: Campaign, warm: CampaignMultipliers | Solution) -> Start
             complete &= bool((match[begin : begin + len(family)] >= 0).all())
         begin += len(family)
     return Start(_priced(problem, price, weights), complete)
+
+
+def beginning_at(problem: Campaign, multipliers: CampaignMultipliers) -> CampaignMultipliers:
+    """Prices of the same rows in the same order, with weights that this campaign's risk allows."""
+    return _priced(problem, multipliers.upper - multipliers.lower, multipliers.weights)
 
 
 def matched_rows(problem: Campaign, earlier: Campaign, *, same_options: bool) -> np.ndarray:
