@@ -101,7 +101,7 @@ class _Search:
       claimed: bound of the branch and bound, for the whole campaign.
       infeasible: the branch and bound found no plan at all.
       priced: prices were sought, so those of rows that do not bind are 0.
-      searches: around plans, each with a seed of its own.
+      around: the search around the best plan, which goes on at its next turn.
     """
 
     def __init__(self, problem: Campaign, gap: float, clock: Clock):
@@ -114,7 +114,7 @@ class _Search:
         self.claimed: float | None = None
         self.infeasible = False
         self.priced = False
-        self.searches = 0
+        self.around: tuple[Population | Neighbourhoods, np.ndarray] | None = None
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: Start | None) -> Finding:
@@ -244,25 +244,10 @@ class _Search:
         """Improve the plan: by crossing many where that can be done, else by small programs."""
         if self.decision is None:
             return
-        problem = self.problem
         end = Clock.after(min(seconds, self.clock.left))
-        at, center = self.standing()
-        spend, effect = at.share * problem.price, problem.spending.response(at.share)
-        value = problem.value_prices(self.best.weights) * effect
-        flips = flip_costs(problem, at.reduced)
-        search: Population | Neighbourhoods | None = Population.of(
-            problem,
-            self.decision.chosen,
-            value=value,
-            spend=spend,
-            reduced=at.reduced,
-            flips=flips,
-            center=center,
-            seed=self.searches,
-        )
-        if search is None:
-            search = Neighbourhoods(problem, value[None], spend, flips, self.gap / 2, self.searches)
-        self.searches += 1
+        if self.around is None:
+            self.around = self.search_of(self.decision.chosen)
+        search, spend = self.around
         while not (end.out or search.exhausted or self.near_enough()):
             before = self.worth
             found = search.step(self.decision.chosen, end.left)
@@ -270,7 +255,28 @@ class _Search:
                 self.take(found, spend)
             if self.worth > before:
                 search.improved()
-        self.statistics["around_seconds"] = seconds - end.left
+        spent = self.statistics.get("around_seconds", 0.0)
+        self.statistics["around_seconds"] = spent + seconds - end.left
+
+    def search_of(self, chosen: np.ndarray) -> tuple[Population | Neighbourhoods, np.ndarray]:
+        """A search around a plan bool[N], and the money float64[N] that it pays for options."""
+        problem = self.problem
+        at, center = self.standing()
+        spend, effect = at.share * problem.price, problem.spending.response(at.share)
+        value = problem.value_prices(self.best.weights) * effect
+        flips = flip_costs(problem, at.reduced)
+        crossed = Population.of(
+            problem,
+            chosen,
+            value=value,
+            spend=spend,
+            reduced=at.reduced,
+            flips=flips,
+            center=center,
+        )
+        if crossed is not None:
+            return crossed, spend
+        return Neighbourhoods(problem, value[None], spend, flips, self.gap / 2), spend
 
     @property
     def first_turn(self) -> float:

@@ -175,12 +175,14 @@ class Population:
         """A first population around a plan; False where there are too many rows."""
         option = self._order[: _SIZES[self._begun % len(_SIZES)]]
         self._begun += 1
+        # In turn around the choice at the prices, which a plan may have missed where it is settled.
+        around = chosen if self._begun % 2 else self._center
         core = _Core.of(
-            self._problem, self._value, self._spend, self._reduced, np.sort(option), chosen
+            self._problem, self._value, self._spend, self._reduced, np.sort(option), around
         )
         if core is None:
             return False
-        self._core, self._outside = core, chosen.copy()
+        self._core, self._outside = core, around.copy()
         self._outside[core.option] = False
         first = self._center[core.option]
         turned = self._rng.random((_PLANS, len(first))) < self._rng.uniform(*_SPREAD, (_PLANS, 1))
@@ -190,12 +192,12 @@ class Population:
         return bool(len(self._plans))
 
     def _children(self) -> np.ndarray:
-        """Each is crossed of two plans, each the better of two at random; then a few are turned."""
+        """Each is crossed of two plans at random; then a few options are turned.
+
+        The better ones have no more children than others: all soon would be alike.
+        """
         rng, n = self._rng, self._plans.shape[1]
-        drawn = rng.integers(0, len(self._plans), (2, 2, _CHILDREN))
-        one, other = np.where(
-            self._worth[drawn[:, 0]] >= self._worth[drawn[:, 1]], drawn[:, 0], drawn[:, 1]
-        )
+        one, other = rng.integers(0, len(self._plans), (2, _CHILDREN))
         child = np.where(rng.random((_CHILDREN, n)) < 0.5, self._plans[one], self._plans[other])
         child[np.arange(_CHILDREN)[:, None], rng.integers(0, n, (_CHILDREN, _TURNED))] ^= True
         return child
