@@ -165,7 +165,11 @@ class _Search:
         problem = self.problem
         if not (self.priced and problem.is_linear) or self.clock.out:
             return False
-        self.integer_program(self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn)
+        size, turn, finished = self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn, False
+        # Until there is a plan, nothing else is worth the time.
+        while self.decision is None and not (finished or self.clock.out) and turn <= _LONGEST:
+            finished, _ = self.integer_program(size, turn)
+            turn *= _LONGER
         return self.bound - self.worth <= self.gap * abs(self.bound)
 
     def relax(self) -> bool:
