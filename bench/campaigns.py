@@ -10,11 +10,11 @@ bench/campaign_instances.py at 10^4 to `--largest` options, with groups of very 
 600 rows, and with limits by week within those of each influencer, beside HiGHS on the whole program
 (LP and ILP), CVXPY's default solver on the same rows and, where ortools is installed, PDLP
 (`--limit` seconds each, up to `--peers` options) in the same run. *rows*: 600 rows over 10^6
-options within 30 s. *warm*: the same campaign at
-another budget, from scratch and from the answer to the first. *concave*: 4,000 options with falling
-returns against CVXPY's conic answer. Seconds contain everything from the problem to the certified
-answer; the first answer of a process compiles as well, so each part begins with a small one.
-Results go to bench/results/campaigns.json, part by part.
+options within 30 s. *warm*: the same campaign at another budget, from scratch and from the answer
+to the first. *concave*: 4,000 options with falling returns against CVXPY's conic answer. Seconds
+contain everything from the problem to the certified answer; a first answer also compiles what its
+sizes need, so each part begins with a small one. Results go to bench/results/campaigns.json, part
+by part.
 """
 
 from __future__ import annotations
