@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+from functools import cached_property
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from campaign_oracle import random_case, random_options
 from test_campaign import _outlook
 
 import jaxcampaign as jc
+from jaxcampaign.problems.campaign.buckets import Bucket
 from jaxcampaign.report import frontier_figure
 from jaxcampaign.report.campaign.frontier import proven_between
 from jaxcampaign.report.design import NARROW_IN, WIDE_IN, svg
@@ -146,6 +150,48 @@ def test_changed_budgets_are_said_in_the_rows():
     assert changed.families[0].upper == 45.0
     assert "45" in changed.families[0].reasons[0]
     assert problem.families[0].upper == 30.0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_worked_out_for_a_campaign_holds_for_its_copies(seed):
+    """A copy keeps what its change leaves as it is: the same as a campaign made anew."""
+    problem = random_case(seed).problem
+    if problem.budget is None:
+        problem = jc.Campaign(problem.options, budget=40.0, constraints=problem.constraints)
+    derived = [
+        name
+        for name, value in vars(jc.Campaign).items()
+        if isinstance(value, cached_property) and name != "measure"
+    ]
+    assert "buckets" in derived
+    for name in derived:
+        getattr(problem, name)
+    given = {
+        "budget": problem.budget,
+        "risk_aversion": problem.risk_aversion,
+        "constraints": problem.constraints,
+        "spending": problem.spending,
+        "risk": problem.risk,
+    }
+    budget, aversion = problem.budget / 2, problem.risk_aversion + 0.5
+    copies = [
+        (problem.with_budget(budget), {"budget": budget}),
+        (problem.with_risk_aversion(aversion), {"risk_aversion": aversion}),
+    ]
+    for copy, change in copies:
+        anew = jc.Campaign(problem.options, **(given | change))
+        for name in derived:
+            assert _same(getattr(copy, name), getattr(anew, name)), name
+    bare = problem.without_value()
+    assert bare.mean_size == 0 and bare.trivial_bound <= 1e-9
+
+
+def _same(one, other) -> bool:
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, Bucket):
+        return _same(astuple(one), astuple(other))
+    return np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -307,10 +307,11 @@ class Campaign:
     def without_value(self) -> Campaign:
         """The same constraints with nothing to gain: what is left is whether they can be kept."""
         none = np.zeros(self.n_items)
-        return self._with(mean=none, std=none, risk_aversion=0.0)
+        stale = ("mean_size", "measure", "trivial_bound")
+        return self._with(stale, mean=none, std=none, risk_aversion=0.0)
 
     def with_budget(self, budget: float) -> Campaign:
-        """The same campaign with another budget.
+        """The same campaign with another budget, without working out again what stays as it is.
 
         Raises:
           InputError: the budget is below 0, or the campaign has none to change.
@@ -324,7 +325,8 @@ class Campaign:
             )
         draft = Draft(self.options)
         _budget_row(budget).add_to(draft)
-        return self._with(budget=float(budget), families=(*draft.families, *self.families[1:]))
+        families = (*draft.families, *self.families[1:])
+        return self._with(("limits",), budget=float(budget), families=families)
 
     def with_risk_aversion(self, risk_aversion: float) -> Campaign:
         """The same campaign with another price of risk.
@@ -332,14 +334,17 @@ class Campaign:
         Raises:
           InputError: it is below 0, or the risk needs means of members, which are missing.
         """
-        twin = self._with(risk_aversion=positive_number(risk_aversion, "risk_aversion"))
+        aversion = positive_number(risk_aversion, "risk_aversion")
+        twin = self._with(("trivial_bound",), risk_aversion=aversion)
         if risk_aversion:
             _ = twin.measure
         return twin
 
-    def _with(self, **changes: Any) -> Campaign:
+    def _with(self, stale: tuple[str, ...], **changes: Any) -> Campaign:
+        """A copy with other fields, which keeps all that was worked out but what is stale."""
         twin = object.__new__(Campaign)
-        twin._set(**{name: getattr(self, name) for name in self.__dataclass_fields__} | changes)
+        known = {name: value for name, value in vars(self).items() if name not in stale}
+        twin._set(**known | changes)
         return twin
 
     def columns(self, decision: Decision) -> np.ndarray:

@@ -7,6 +7,7 @@ program chooses is feasible for the whole campaign.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import highspy
 import numpy as np
@@ -82,6 +83,11 @@ class CoreProgram:
         n = problem.n_items
         return cls(problem, values, problem.price, np.arange(n), np.zeros(n, bool))
 
+    @cached_property
+    def rows(self) -> CoreRows:
+        """All rows that the core has a say in."""
+        return CoreRows.of(self.problem, self.core, self.fixed, self.spend)
+
     def solve(
         self,
         *,
@@ -98,8 +104,7 @@ class CoreProgram:
           gap: relative gap of the whole value at which branch and bound stops.
           start: bool[N], a plan to start from.
         """
-        problem, core = self.problem, self.core
-        rows = CoreRows.of(problem, core, self.fixed, self.spend)
+        problem, core, rows = self.problem, self.core, self.rows
         n_columns, several = rows.matrix.shape[1], len(self.values) > 1
         scale = typical(np.abs(self.values[0, core])) if len(core) else 1.0
         offsets = self.values @ self.fixed.astype(np.float64)

@@ -27,6 +27,7 @@ from jaxcampaign.relaxations.campaign.pricing import price_steps
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
+from jaxcampaign.solvers.campaign.flips import flipped
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 from jaxcampaign.solvers.campaign.population import Population
@@ -161,16 +162,25 @@ class _Search:
         self.statistics["evaluations"] = evaluations
 
     def at_once(self) -> bool:
-        """One integer program over a few options: with many, its plan often meets the bound."""
+        """A few options, as many have plans that meet the bound: turned in pairs, then solved."""
         problem = self.problem
         if not (self.priced and problem.is_linear) or self.clock.out:
             return False
-        size, turn, finished = self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn, False
+        size, turn = self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn
+        _, _, program = self.program(size)
+        answer = program.solve(integer=False, seconds=_LP_SHARE * self.clock.left)
+        enough = self.bound - self.gap * abs(self.bound)
+        plan = flipped(program, answer, enough)
+        if plan is not None:
+            self.take(plan, program.spend)
+        if self.worth >= enough:
+            return True
+        finished, _ = self.integer_program(size, turn)
         # Until there is a plan, nothing else is worth the time.
         while self.decision is None and not (finished or self.clock.out) and turn <= _LONGEST:
-            finished, _ = self.integer_program(size, turn)
             turn *= _LONGER
-        return self.bound - self.worth <= self.gap * abs(self.bound)
+            finished, _ = self.integer_program(size, turn)
+        return self.worth >= enough
 
     def relax(self) -> bool:
         """Linear programs over cores until they prove the bound; False where nothing is left."""
