@@ -229,8 +229,8 @@ class _Search:
             if finished:
                 size = int(_WHOLE_GROWTH * size)
             else:
-                self.search_around(turn)
-                turn *= _LONGER
+                # Where small programs find nothing better, the time is the bound's.
+                turn *= _LONGER if self.search_around(turn) else _LONGER**2
         self.statistics["integer_seconds"] = time.monotonic() - began
 
     def integer_program(self, size: int, seconds: float) -> tuple[bool, bool]:
@@ -254,10 +254,15 @@ class _Search:
             self.claimed = claim if self.claimed is None else min(self.claimed, claim)
         return answer.finished, every
 
-    def search_around(self, seconds: float) -> None:
-        """Improve the plan: by crossing many where that can be done, else by small programs."""
+    def search_around(self, seconds: float) -> bool:
+        """Improve the plan: by crossing many where that can be done, else by small programs.
+
+        Returns:
+          False where that does not seem to lead on.
+        """
         if self.decision is None:
-            return
+            return True
+        first = self.worth
         end = Clock.after(min(seconds, self.clock.left))
         if self.around is None:
             self.around = self.search_of(self.decision.chosen)
@@ -271,6 +276,7 @@ class _Search:
                 search.improved()
         spent = self.statistics.get("around_seconds", 0.0)
         self.statistics["around_seconds"] = spent + seconds - end.left
+        return self.worth > first or isinstance(search, Population)
 
     def search_of(self, chosen: np.ndarray) -> tuple[Population | Neighbourhoods, np.ndarray]:
         """A search around a plan bool[N], and the money float64[N] that it pays for options."""
@@ -355,8 +361,10 @@ class _Search:
         finite = np.flatnonzero(np.isfinite(flips))
         core, elsewhere = finite, -np.inf
         if self.decision is not None and problem.is_linear:
-            # Options that a better plan could not turn round need not be looked at.
-            size = min(size, int((flips[finite] <= self.bound - self.worth).sum()) + 1)
+            # Options that a better plan could not turn round need not be looked at, and where few
+            # others are left out, nothing is proven without them.
+            open_ = int((flips[finite] <= self.bound - self.worth).sum()) + 1
+            size = open_ if open_ <= _GROWTH**2 * size else size
         # Up to a factor, more options cost HiGHS less than another turn would.
         if len(finite) > _GROWTH**2 * size:
             core = finite[np.argpartition(flips[finite], size)[:size]]
