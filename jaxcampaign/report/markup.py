@@ -25,6 +25,12 @@ class Column(NamedTuple):
     header: str
     text: Callable[[Any], str] = str
     is_number: bool = False
+    wraps: bool = True
+
+    @property
+    def style(self) -> str | None:
+        """Class of its cells."""
+        return "number" if self.is_number else None if self.wraps else "unbroken"
 
 
 def element(name: str, /, *children: str, **attributes: str | None) -> Markup:
@@ -50,7 +56,7 @@ def join(parts: Sequence[str]) -> Markup:
 
 def data_table(frame: pd.DataFrame, columns: Sequence[Column], *, label: str) -> Markup:
     """A frame as a table in a `scroll_box`."""
-    aligned = ["number" if column.is_number else None for column in columns]
+    aligned = [column.style for column in columns]
     head = element(
         "tr",
         *(

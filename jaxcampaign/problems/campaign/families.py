@@ -83,11 +83,16 @@ class Family:
     def sizes(self, decision: np.ndarray) -> np.ndarray:
         """Sums of the absolute terms of each group, float64[G]: what rounding is measured by."""
         weighed = np.abs(self.weights(decision))
+        if len(self) == 1:
+            return weighed.sum(keepdims=True)
         return np.bincount(self.group + 1, weights=weighed, minlength=len(self) + 1)[1:]
 
     def prices(self, price: np.ndarray) -> np.ndarray:
         """What prices of rows, float64[G], make of each option: the transpose, float64[N]."""
-        at = np.concatenate([[0.0], price])[self.group + 1]
+        if len(self) == 1:
+            at = np.where(self.group >= 0, price[0], 0.0)
+        else:
+            at = np.concatenate([[0.0], price])[self.group + 1]
         if self.share:
             at = at - np.where(self.group >= 0, self.share * price.sum(), 0.0)
         return at if self.coefficient is None else self.coefficient * at

@@ -236,13 +236,13 @@ def flip_costs(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
     cost = np.full(problem.n_items, np.inf)
     cost[problem.unlimited] = np.abs(reduced[problem.unlimited])
     for bucket in problem.buckets:
-        inside = bucket.option >= 0
         worth = bucket.of_options(reduced, -np.inf)
         room = problem.free_room[bucket.group]
         width = worth.shape[1]
         for k in np.unique(room[room > 0]):
             rows = np.flatnonzero(room == k)
-            part = worth[rows]
+            every = len(rows) == len(room)
+            part = worth if every else worth[rows]
             ranked = np.sort(-np.partition(-part, min(k, width - 1), axis=1)[:, : k + 1], axis=1)
             # Of k + 1 or fewer that are ranked, rising, the first is out and the next the last in.
             limited = k < width
@@ -250,8 +250,13 @@ def flip_costs(problem: Campaign, reduced: np.ndarray) -> np.ndarray:
             last_in = np.maximum(ranked[:, 1], 0.0) if limited else np.zeros(len(rows))
             chosen = (part > 0) & (part >= last_in[:, None])
             flip = np.where(chosen, part - first_out[:, None], last_in[:, None] - part)
-            own = inside[rows]
-            cost[bucket.option[rows][own]] = np.maximum(flip[own], 0.0)
+            flip = np.maximum(flip, 0.0)
+            if every and bucket.begin is not None:
+                cost[bucket.begin : bucket.begin + flip.size] = flip.ravel()
+                continue
+            option = bucket.option[rows]
+            own = option >= 0
+            cost[option[own]] = flip[own]
     return cost
 
 

@@ -186,10 +186,14 @@ class Campaign:
 
     @cached_property
     def row_sizes(self) -> tuple[np.ndarray, ...]:
-        """For each family the sums of absolute terms of its rows if all is bought, float64[G]."""
+        """For each family the sums of absolute terms of its rows if all is bought, float64[G].
+
+        The family that bounds keep, which is not priced, has none.
+        """
+        bought = {"spend": self.price, "posts": np.ones(self.n_items)}
         return tuple(
-            family.sizes(self.price if family.acts == "spend" else np.ones(self.n_items))
-            for family in self.families
+            np.zeros(0) if number == self.kept else family.sizes(bought[family.acts])
+            for number, family in enumerate(self.families)
         )
 
     @property

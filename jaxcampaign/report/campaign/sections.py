@@ -271,7 +271,7 @@ def plan_section(solution: CampaignSolution, unit: str) -> Markup:
         Column("influencer_id", "Influencer"),
         Column("content_type", "Content"),
         Column("event_id", "Event"),
-        Column("posted_at", "Posted (UTC)", _moment)
+        Column("posted_at", "Posted (UTC)", _moment, wraps=False)
         if "posted_at" in plan
         else Column("offset_hours", "Hours from the event", number, True),
         Column("price", "Price", number, True),

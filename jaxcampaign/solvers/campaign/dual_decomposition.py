@@ -327,7 +327,7 @@ class _Search:
         problem = self.problem
         at, _ = self.standing()
         risky = problem.risk_aversion and problem.measure.n_weights
-        linear = not (risky or np.ptp(problem.spending.response(np.array([0.5, 1.0]))))
+        linear = not (risky or isinstance(problem.spending, ConcaveResponse))
         value = problem.value_prices(self.best.weights) * problem.spending.response(at.share)
         for whole_cents in (False, True):
             if self.clock.out or (self.near_enough() if linear else self.decision is not None):
@@ -367,10 +367,8 @@ class _Search:
             size = open_ if open_ <= _GROWTH**2 * size else size
         # Up to a factor, more options cost HiGHS less than another turn would.
         if len(finite) > _GROWTH**2 * size:
-            core = finite[np.argpartition(flips[finite], size)[:size]]
-            left_out = np.ones(problem.n_items, bool)
-            left_out[core] = False
-            elsewhere = self.bound - float(flips[left_out].min())
+            order = np.argpartition(flips[finite], size)
+            core, elsewhere = finite[order[:size]], self.bound - float(flips[finite[order[size]]])
         fixed = fixed.copy()
         fixed[core] = False
         weights = [self.best.weights]

@@ -283,7 +283,7 @@ def _tables(problem: Campaign, reduced: np.ndarray | None) -> list[tuple[np.ndar
         option, room = bucket.option, problem.free_room[bucket.group]
         width = max(_FEWEST_STANDING, int(_STANDING * room.max()))
         if reduced is not None and width < option.shape[1]:
-            worth = np.where(option >= 0, reduced[option], -np.inf)
+            worth = bucket.of_options(reduced, -np.inf)
             best = np.argpartition(-worth, width - 1, axis=1)[:, :width]
             option = np.take_along_axis(option, np.sort(best, axis=1), axis=1)
         found.append((option, room))
