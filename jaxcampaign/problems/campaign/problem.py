@@ -44,7 +44,7 @@ class Decision:
     chosen: np.ndarray
     spend: np.ndarray
 
-    @property
+    @cached_property
     def used(self) -> np.ndarray:
         """Options that are chosen or get money, int64[n], rising: the others add nothing."""
         return np.flatnonzero(self.chosen | (self.spend != 0))

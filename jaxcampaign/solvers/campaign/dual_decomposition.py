@@ -27,6 +27,7 @@ from jaxcampaign.relaxations.campaign.pricing import price_steps
 from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
+from jaxcampaign.solvers.campaign.core import least_settled
 from jaxcampaign.solvers.campaign.flips import flipped
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
@@ -357,18 +358,13 @@ class _Search:
         """
         problem = self.problem
         at, fixed = self.standing()
-        flips = flip_costs(problem, at.reduced)
-        finite = np.flatnonzero(np.isfinite(flips))
-        core, elsewhere = finite, -np.inf
-        if self.decision is not None and problem.is_linear:
-            # Options that a better plan could not turn round need not be looked at, and where few
-            # others are left out, nothing is proven without them.
-            open_ = int((flips[finite] <= self.bound - self.worth).sum()) + 1
-            size = open_ if open_ <= _GROWTH**2 * size else size
-        # Up to a factor, more options cost HiGHS less than another turn would.
-        if len(finite) > _GROWTH**2 * size:
-            order = np.argpartition(flips[finite], size)
-            core, elsewhere = finite[order[:size]], self.bound - float(flips[finite[order[size]]])
+        core, elsewhere = least_settled(
+            problem,
+            at.reduced,
+            size,
+            bound=self.bound,
+            worth=self.worth if problem.is_linear else -np.inf,
+        )
         fixed = fixed.copy()
         fixed[core] = False
         weights = [self.best.weights]

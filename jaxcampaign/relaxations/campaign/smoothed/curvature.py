@@ -6,9 +6,11 @@ With w = y (1 - y) / gamma and a_j the coefficients of option j (money times the
 
 the second term because a full group's choice shifts from one option to another; where money buys
 effect, `sum_j y_j soft_j m_j m_j^T` more, m_j the money coefficients. With few prices H is a dense
-matrix and a step one factorisation; with thousands H is never formed: its products with a vector
-are two passes over the unsettled options, and a step takes a few dozen of them (conjugate
-gradients, scaled by the diagonal).
+matrix and a step one factorisation. With thousands most are often of one family whose rows have no
+option and no group in common, such as limits of each influencer around those of each week: then
+they are a diagonal, which is eliminated (Schur), and a small matrix is left. Where they are not, H
+is never formed: its products with a vector are two passes over the unsettled options, and a step
+takes a few dozen of them (conjugate gradients, scaled by the diagonal).
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
-# Prices up to which H is formed.
-_DENSE = 1500
+# Prices up to which H is formed, and rows from which on those that are apart are eliminated.
+_DENSE, _APART = 1500, 200
 # A step by conjugate gradients leaves so much of the slope, after so many products at most.
 _RESIDUAL, _MOST_PRODUCTS = 1e-2, 100
 
@@ -92,10 +94,10 @@ class Term:
         first = self.a.multiply(self.a).T @ self.w
         return self.weigh * (first - self.s.multiply(self.s).T @ (1 / self.v))
 
-    def dense(self) -> np.ndarray:
-        """The matrix, float64[M + 1, M + 1]."""
-        first = (self.a.T @ (self.a * self.w[:, None])).toarray()
-        return self.weigh * (first - (self.s.T @ (self.s * (1 / self.v)[:, None])).toarray())
+    def matrix(self) -> sparse.csr_array:
+        """It itself, float64[M + 1, M + 1]."""
+        first = self.a.T @ (self.a * self.w[:, None])
+        return sparse.csr_array(self.weigh * (first - self.s.T @ (self.s * (1 / self.v)[:, None])))
 
 
 class Curvature:
@@ -107,6 +109,7 @@ class Curvature:
       row: int64[K], row of each limit.
       sign: float64[K], 1 for upper limits and -1 for lower ones.
       n_rows: M.
+      apart: rows of a family without shares whose rows may have nothing in common.
     """
 
     def __init__(
@@ -116,19 +119,34 @@ class Curvature:
         row: np.ndarray,
         sign: np.ndarray,
         n_rows: int,
+        apart: slice = slice(0, 0),
     ):
         self._terms, self._shared, self._row, self._sign = terms, shared, row, sign
         self._n_rows = n_rows
         self._matrix: np.ndarray | None = None
-        if len(row) <= _DENSE:
-            whole = sum((term.dense() for term in terms), np.zeros((n_rows + 1, n_rows + 1)))
-            whole = shared(shared(whole[1:, 1:]).T)
-            self._matrix = sign[:, None] * whole[np.ix_(row, row)] * sign
+        self._bordered: Bordered | None = None
+        inside = (row >= apart.start) & (row < apart.stop)
+        many = inside.sum() >= min(_APART, _DENSE)
+        if len(row) - many * inside.sum() <= _DENSE:
+            none = sparse.csr_array((n_rows + 1, n_rows + 1))
+            whole = sum((term.matrix() for term in terms), none)[1:, 1:]
+            if many:
+                self._bordered = Bordered.of(whole, shared, row, sign, apart)
+        if len(row) <= _DENSE and self._bordered is None:
+            matrix = shared(shared(whole.toarray()).T)
+            self._matrix = sign[:, None] * matrix[np.ix_(row, row)] * sign
             self.diagonal = np.diag(self._matrix)
+        elif self._bordered is not None:
+            self.diagonal = self._bordered.diagonal
         else:
             # Shares change every entry a little, and a scale need not be exact.
             own = sum((term.diagonal() for term in terms), np.zeros(n_rows + 1))
             self.diagonal = np.maximum(own[1:][row], 0.0)
+
+    @property
+    def is_direct(self) -> bool:
+        """Steps are exact, by factorisation."""
+        return self._matrix is not None or self._bordered is not None
 
     def solved(
         self, slope: np.ndarray, free: np.ndarray, damping: float, radius: float
@@ -142,13 +160,11 @@ class Curvature:
         """
         floor = 1e-9 * max(self.diagonal.max(initial=0.0), 1e-9)
         extra = damping * self.diagonal[free] + np.abs(slope) / radius + floor
+        if self._bordered is not None:
+            return self._bordered.solved(slope, free, extra)
         if self._matrix is None:
             return self._iterated(slope, free, extra)
-        damped = self._matrix[np.ix_(free, free)] + np.diag(extra)
-        try:
-            return linalg.cho_solve(linalg.cho_factor(damped), slope)
-        except linalg.LinAlgError:
-            return slope / (np.diag(damped) + floor)
+        return _solved(self._matrix[np.ix_(free, free)] + np.diag(extra), slope)
 
     def _iterated(self, slope: np.ndarray, free: np.ndarray, extra: np.ndarray) -> np.ndarray:
         row, sign = self._row[free], self._sign[free]
@@ -169,6 +185,95 @@ class Curvature:
             M=LinearOperator(shape, matvec=lambda x: x.ravel() / scale, dtype=np.float64),
         )
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Bordered:
+    """H where the rows of one family have nothing in common: a diagonal and a border.
+
+    With D the diagonal, B its rows in the border's columns and C the rest, a step takes the small
+    matrix `C - B^T D^-1 B`.
+
+    Attributes:
+      row: int64[K], row of each limit: among those apart, or else among the others.
+      inside: bool[K], whether it is apart.
+      sign: float64[K].
+      apart: float64[n], D.
+      border: float64[n, m], B.
+      rest: float64[m, m], C.
+      share: float64[m, m], what taking shares off makes of the others; symmetric.
+      diagonal: float64[K], of H.
+    """
+
+    row: np.ndarray
+    inside: np.ndarray
+    sign: np.ndarray
+    apart: np.ndarray
+    border: sparse.csr_array
+    rest: np.ndarray
+    share: np.ndarray
+    diagonal: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        whole: sparse.csr_array,
+        shared: Callable[[np.ndarray], np.ndarray],
+        row: np.ndarray,
+        sign: np.ndarray,
+        apart: slice,
+    ) -> Bordered | None:
+        """From H over rows [M, M] before shares are taken off; None where rows meet after all."""
+        n_rows = whole.shape[0]
+        inside = (row >= apart.start) & (row < apart.stop)
+        own = whole[apart, apart].tocoo()
+        twice = len(np.unique(row[inside])) < inside.sum()
+        if twice or (own.data[own.row != own.col] != 0).any():
+            return None
+        others = np.delete(np.arange(n_rows), apart)
+        place = np.arange(n_rows) - apart.start
+        place[others] = np.arange(len(others))
+        each = np.zeros((n_rows, len(others)))
+        each[others, np.arange(len(others))] = 1.0
+        share = shared(each)[others]
+        rest = whole[others][:, others].toarray()
+        diagonal = whole.diagonal()
+        diagonal[others] = np.diag(share @ rest @ share)
+        return cls(
+            row=place[row],
+            inside=inside,
+            sign=sign,
+            apart=own.diagonal(),
+            border=sparse.csr_array(whole[apart][:, others]),
+            rest=rest,
+            share=share,
+            diagonal=diagonal[row],
+        )
+
+    def solved(self, slope: np.ndarray, free: np.ndarray, extra: np.ndarray) -> np.ndarray:
+        """The x over the free prices, int64[k], with `(H + diag(extra)) x = slope`."""
+        inside, row, sign = self.inside[free], self.row[free], self.sign[free]
+        signed, at = sign * slope, row[~inside]
+        border = self.border[row[inside]]
+        inverse = 1.0 / (self.apart[row[inside]] + extra[inside])
+        small = self.rest - (border.T @ (border * inverse[:, None])).toarray()
+        small = self.share @ small @ self.share
+        gone = self.share @ (border.T @ (inverse * signed[inside]))
+        found = np.zeros(len(free))
+        found[~inside] = _solved(
+            small[np.ix_(at, at)] + np.diag(extra[~inside]), signed[~inside] - gone[at]
+        )
+        price = self.share @ np.bincount(at, weights=found[~inside], minlength=len(small))
+        found[inside] = inverse * (signed[inside] - border @ price)
+        return sign * found
+
+
+def _solved(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The solution of a positive definite system; a scaled slope where rounding made it none."""
+    try:
+        return linalg.cho_solve(linalg.cho_factor(matrix), slope)
+    except linalg.LinAlgError:
+        return slope / np.maximum(np.diag(matrix), np.finfo(np.float64).tiny)
 
 
 def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.csr_array:

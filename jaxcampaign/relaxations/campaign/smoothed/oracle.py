@@ -165,6 +165,15 @@ class Coupling:
         """Number of rows, M."""
         return len(self.unit)
 
+    @property
+    def largest_without_share(self) -> slice:
+        """The rows of the family without shares that has most of them."""
+        sizes = np.diff(self.start)[: len(self.share)] * (self.share == 0)
+        if not sizes.any():
+            return slice(0, 0)
+        p = int(np.argmax(sizes))
+        return slice(int(self.start[p]), int(self.start[p + 1]))
+
     def shared(self, total: np.ndarray) -> np.ndarray:
         """Activity out of the sums of each group, float64[M] or [M, n]: shares are taken off.
 
