@@ -162,20 +162,23 @@ def test_rows_that_have_nothing_in_common_are_eliminated(share, monkeypatch):
     x, gamma = rng.uniform(0.02, 0.2, len(dual.row)), 0.3
     _, slope, answers = dual.at(x, gamma)
     whole = dual._curvature(answers, gamma)
-    monkeypatch.setattr(curvature, "_DENSE", len(x) - 1)
+    assert whole._matrix is not None
+    monkeypatch.setattr(curvature, "_APART", 10)
     bordered = dual._curvature(answers, gamma)
-    assert bordered._matrix is None and bordered._bordered is not None
+    assert bordered._matrix is None and bordered.is_bordered
     assert bordered.diagonal == pytest.approx(whole.diagonal)
     assert 0 < bordered._bordered.inside.sum() < len(x)
     free = np.flatnonzero(rng.random(len(x)) < 0.7)
     one, other = (c.solved(slope[free], free, 1e-3, 4.0) for c in (whole, bordered))
     assert other == pytest.approx(one, rel=1e-6, abs=1e-9 * np.abs(one).max())
     # Events meet in the groups that choose between them.
+    monkeypatch.setattr(curvature, "_APART", 1)
+    monkeypatch.setattr(curvature, "_DENSE", len(x) - 1)
     events = [len(problem.families[i]) == 6 for i in coupling.family].index(True)
     dual._apart = slice(int(coupling.start[events]), int(coupling.start[events + 1]))
     meeting = dual._curvature(answers, gamma)
-    assert meeting._bordered is None
-    assert not meeting.is_direct and dual._apart == slice(0, 0)
+    assert meeting._bordered is None and meeting._matrix is None
+    assert dual._apart == slice(0, 0)
 
 
 def test_many_rows_take_products_instead_of_a_matrix(monkeypatch):

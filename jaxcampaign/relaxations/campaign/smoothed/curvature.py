@@ -144,9 +144,9 @@ class Curvature:
             self.diagonal = np.maximum(own[1:][row], 0.0)
 
     @property
-    def is_direct(self) -> bool:
-        """Steps are exact, by factorisation."""
-        return self._matrix is not None or self._bordered is not None
+    def is_bordered(self) -> bool:
+        """The rows that may have nothing in common have none, and are eliminated."""
+        return self._bordered is not None
 
     def solved(
         self, slope: np.ndarray, free: np.ndarray, damping: float, radius: float

@@ -223,8 +223,8 @@ class _Dual:
                 weight = soft[g, w].astype(np.float64)
                 terms.append(Term.plain(weight, row, money, n_rows, weigh))
         found = Curvature(terms, coupling.shared, self.row, self.sign, coupling.n_rows, self._apart)
-        if not found.is_direct:
-            self._apart = slice(0, 0)  # they will not be apart the next time either
+        if not found.is_bordered:
+            self._apart = slice(0, 0)  # rows that meet now will do so the next time
         return found
 
     def _sampled(self, y: np.ndarray) -> tuple[np.ndarray, float]:
