@@ -164,6 +164,7 @@ def test_rows_that_have_nothing_in_common_are_eliminated(share, monkeypatch):
     whole = dual._curvature(answers, gamma)
     assert whole._matrix is not None
     monkeypatch.setattr(curvature, "_APART", 10)
+    dual._apart = coupling.largest_without_share
     bordered = dual._curvature(answers, gamma)
     assert bordered._matrix is None and bordered.is_bordered
     assert bordered.diagonal == pytest.approx(whole.diagonal)
