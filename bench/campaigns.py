@@ -23,6 +23,9 @@ import argparse
 import importlib.util
 import json
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -179,11 +182,11 @@ def peers(
             integer = name.endswith("ilp")
             answer = program.solve(integer=integer, seconds=limit, gap=1e-7)
             value, bound = answer.value, answer.bound
-        elif name == "pdlp_lp" and importlib.util.find_spec("ortools") is None:
-            found["pdlp"] = "ortools is not installed"
+        elif name == "pdlp_lp":
+            found |= {f"{name}_{key}": known for key, known in by_pdlp(program, limit).items()}
             continue
         else:
-            value = by_cvxpy(problem, limit, integer=name == "cvxpy_ilp")
+            value = by_cvxpy(problem, limit)
         found[f"{name}_s"] = time.perf_counter() - began
         found[f"{name}_value"] = value
         if bound is not None:
@@ -191,12 +194,35 @@ def peers(
     return found
 
 
-def by_cvxpy(problem: Campaign, limit: float, *, integer: bool) -> float | None:
-    """The value that CVXPY's default solver (integer) or PDLP (relaxed) finds; None without one."""
+def by_pdlp(program: CoreProgram, limit: float) -> dict[str, Any]:
+    """The relaxation by PDLP: seconds, value and why it stopped; nothing without ortools."""
+    if importlib.util.find_spec("ortools") is None:
+        return {"reason": "ortools is not installed"}
+    rows = program.rows
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "program.npz"
+        np.savez(
+            path,
+            data=rows.matrix.data,
+            indices=rows.matrix.indices,
+            indptr=rows.matrix.indptr,
+            lower=rows.lower,
+            upper=rows.upper,
+            value=program.values[0],
+        )
+        alone = Path(__file__).with_name("pdlp_alone.py")
+        done = subprocess.run(
+            [sys.executable, alone, path, f"{limit}"], capture_output=True, text=True, check=True
+        )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def by_cvxpy(problem: Campaign, limit: float) -> float | None:
+    """The value that CVXPY's default solver finds; None without one."""
     import cvxpy as cp
 
-    chosen = cp.Variable(problem.n_items, boolean=integer)
-    limits = [] if integer else [chosen >= 0, chosen <= 1]
+    chosen = cp.Variable(problem.n_items, boolean=True)
+    limits = []
     for family_ in problem.families:
         matrix = family_.matrix()
         if family_.acts == "spend":
@@ -207,10 +233,7 @@ def by_cvxpy(problem: Campaign, limit: float, *, integer: bool) -> float | None:
                 limits.append(sign * (matrix[rows] @ chosen) <= sign * end[rows])
     asked = cp.Problem(cp.Maximize(problem.mean @ chosen), limits)
     try:
-        if integer:
-            asked.solve(time_limit=limit)
-        else:
-            asked.solve(solver=cp.PDLP)
+        asked.solve(time_limit=limit)
     except cp.SolverError:
         return None
     return None if chosen.value is None else float(problem.mean @ chosen.value)
