@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from campaign_oracle import random_case
 import jaxcampaign as jc
 from jaxcampaign.problems.campaign import violations
 from jaxcampaign.relaxations.campaign.program import CoreProgram
-from jaxcampaign.solvers.campaign import dual_decomposition
-from jaxcampaign.solvers.campaign.flips import flipped
+from jaxcampaign.solvers.base import Clock
+from jaxcampaign.solvers.campaign import flips
+from jaxcampaign.solvers.campaign.flips import can_flip, flipped
 
 
 def _program(problem: jc.Campaign, core: np.ndarray | None = None) -> CoreProgram:
@@ -46,7 +48,7 @@ def test_no_turn_of_one_or_two_choices_does_better(seed):
     problem = _knapsack(seed)
     program = _program(problem)
     answer = program.solve(integer=False)
-    plan = flipped(program, answer, np.inf)
+    plan = flipped(program, answer, np.inf, Clock.after(None))
     assert plan is not None
     assert not violations(problem, problem.in_full(plan))
     worth = problem.mean[plan].sum()
@@ -68,7 +70,7 @@ def test_turns_stop_at_what_is_enough():
         program = _program(problem)
         answer = program.solve(integer=False)
         for enough in (-np.inf, np.inf):
-            plan = flipped(program, answer, enough)
+            plan = flipped(program, answer, enough, Clock.after(None))
             assert plan is not None
             assert not violations(problem, problem.in_full(plan))
             worth.append(problem.mean[plan].sum())
@@ -81,7 +83,7 @@ def test_options_outside_of_the_core_stay():
     problem = _knapsack(1)
     core = np.arange(0, problem.n_items, 2)
     program = _program(problem, core)
-    plan = flipped(program, program.solve(integer=False), np.inf)
+    plan = flipped(program, program.solve(integer=False), np.inf, Clock.after(None))
     assert plan is not None
     assert not plan[1::2].any()
 
@@ -91,20 +93,38 @@ def test_what_comes_out_is_a_plan_under_all_rules(seed):
     """Flags and shares are left to others; a core that has no plan gives none."""
     case = random_case(seed)
     problem = case.problem
-    if not problem.is_linear:
+    assert can_flip(problem) == (not problem.n_flags and "share" not in str(problem.constraints))
+    if not (problem.is_linear and can_flip(problem)):
         return
     value = problem.value_prices(np.zeros(0))
     program = CoreProgram.whole(problem, value[None])
     answer = program.solve(integer=False)
     if answer.infeasible:
         return
-    plan = flipped(program, answer, np.inf)
-    hangs = problem.n_flags or any(family.share for family in problem.families)
-    assert plan is None or not hangs
+    plan = flipped(program, answer, np.inf, Clock.after(None))
     if plan is not None:
         assert not violations(problem, problem.in_full(plan))
         assert case.best is not None
         assert value[plan].sum() <= case.best + 1e-6
+
+
+@pytest.mark.parametrize("cells", [0, 1, 10_000])
+def test_with_little_memory_fewer_options_are_turned(cells, monkeypatch):
+    monkeypatch.setattr(flips, "_CELLS", cells)
+    problem = _knapsack(3)
+    program = _program(problem)
+    answer = program.solve(integer=False)
+    plan = flipped(program, answer, np.inf, Clock.after(None))
+    assert plan is None or not violations(problem, problem.in_full(plan))
+    assert cells < 10_000 or plan is not None
+
+
+def test_no_turn_is_made_after_the_end():
+    problem = _knapsack(0)
+    program = _program(problem)
+    answer = replace(program.solve(integer=False), fraction=np.zeros(problem.n_items))
+    assert flipped(program, answer, np.inf, Clock.after(0.0)) is None  # events lack posts
+    assert flipped(program, answer, np.inf, Clock.after(60.0)) is not None
 
 
 def test_with_many_options_no_integer_program_is_needed(monkeypatch):
@@ -117,6 +137,6 @@ def test_with_many_options_no_integer_program_is_needed(monkeypatch):
         return solve(self, integer=integer, **given)
 
     monkeypatch.setattr(CoreProgram, "solve", solved)
-    solution = jc.solve(problem, dual_decomposition.DualDecomposition())
+    solution = jc.solve(problem, jc.DualDecomposition())
     assert solution.status == "optimal"
     assert solution.certificate.bound_proof == "multipliers"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -312,3 +315,34 @@ def test_what_lacks_is_told_at_the_least_that_has_to_be_paid():
     (row,) = solution.statistics["smallest_change"]
     assert (row["row"], row["have"], row["need"]) == ("budget", 12.0, 10.0)
     assert [broken["row"] for broken in solution.certificate.violations] == ["budget"]
+
+
+@dataclass(frozen=True)
+class _Proportional:
+    """A response of the user's own, of which nothing is known: as much effect as money."""
+
+    least: float = 0.1
+
+    def response(self, share: Any) -> Any:
+        return share * 1.0
+
+    def best_share(self, value: Any, price_of_share: Any) -> Any:
+        xp = price_of_share.__array_namespace__()
+        return xp.where(value >= price_of_share, 1.0, self.least)
+
+    def softness(self, value: Any, price_of_share: Any) -> Any:
+        return price_of_share * 0.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_bound_is_below_a_plan_whatever_the_response(seed):
+    mean = np.random.default_rng(seed).uniform(1, 15, 6)
+    problem = jc.Campaign(_options(np.full(6, 20.0), mean), budget=30.0, spending=_Proportional())
+    solution = jc.solve(problem, jc.DualDecomposition(time_limit=10.0))
+    first, second = np.argsort(-mean)[:2]
+    spend = np.zeros(6)
+    spend[[first, second]] = 20.0, 10.0
+    known = problem.assess(spend > 0, spend)
+    assert known.feasible
+    assert known.value == pytest.approx(mean[first] + mean[second] / 2)
+    assert solution.certificate.bound >= known.value * (1 - 1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cvxpy as cp
 import numpy as np
 import pandas as pd
@@ -20,6 +22,9 @@ from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.relaxations.campaign.smoothed import curvature
 from jaxcampaign.relaxations.campaign.smoothed.newton import _Dual, minimise
 from jaxcampaign.relaxations.campaign.smoothed.oracle import Coupling
+from jaxcampaign.solvers.base import Clock
+from jaxcampaign.solvers.campaign import dual_decomposition
+from jaxcampaign.solvers.campaign.dual_decomposition import _Search
 from jaxcampaign.solvers.campaign.population import Population, only_limits
 
 
@@ -111,6 +116,29 @@ def test_a_knapsack_that_branch_and_bound_does_not_finish():
     assert solution.statistics["around_seconds"] > 0
 
 
+@pytest.mark.parametrize(
+    ("leads_on", "turns"), [(True, [3, 12, 48, 192, 600]), (False, [3, 48, 600])]
+)
+def test_turns_grow_up_to_the_longest(leads_on, turns, monkeypatch):
+    """Where branch and bound finishes nothing, and nothing is found around the plan."""
+    taken: list[float] = []
+
+    def unfinished(self, size, seconds):
+        taken.append(seconds)
+        return False, False
+
+    monkeypatch.setattr(_Search, "integer_program", unfinished)
+    monkeypatch.setattr(_Search, "search_around", lambda self, seconds: leads_on)
+    search = _Search(_knapsack(40, 4, 0), 1e-9, Clock.after(10_000.0))
+    search.whole()
+    assert taken == pytest.approx(turns)
+    taken.clear()
+    search.priced = True
+    monkeypatch.setattr(dual_decomposition, "flipped", lambda *given: None)
+    search.at_once()
+    assert taken == pytest.approx([3, 12, 48, 192, 600])
+
+
 @pytest.mark.parametrize("spending", [jc.FixedPrice(), jc.ConcaveResponse(2.0, least=0.1)])
 def test_second_derivatives_are_those_of_the_slope(spending, monkeypatch):
     options = _options(400, 40, 0)
@@ -149,13 +177,9 @@ def test_second_derivatives_are_those_of_the_slope(spending, monkeypatch):
     assert other == pytest.approx(one, rel=1e-4, abs=1e-4 * np.abs(one).max())
 
 
-@pytest.mark.parametrize("share", [False, True])
-def test_rows_that_have_nothing_in_common_are_eliminated(share, monkeypatch):
+def test_rows_that_have_nothing_in_common_are_eliminated(monkeypatch):
     """The same step as with all of the matrix; rows that meet have none of it."""
     problem = _nested(3)
-    if share:
-        rules = (*problem.constraints, jc.MaxShare(0.4, per="event_id", of="spend"))
-        problem = jc.Campaign(problem.options, budget=problem.budget, constraints=rules)
     coupling = Coupling.of(problem, np.zeros(0))
     dual = _Dual(coupling)
     rng = np.random.default_rng(0)
@@ -164,7 +188,6 @@ def test_rows_that_have_nothing_in_common_are_eliminated(share, monkeypatch):
     whole = dual._curvature(answers, gamma)
     assert whole._matrix is not None
     monkeypatch.setattr(curvature, "_APART", 10)
-    dual._apart = coupling.largest_without_share
     bordered = dual._curvature(answers, gamma)
     assert bordered._matrix is None and bordered.is_bordered
     assert bordered.diagonal == pytest.approx(whole.diagonal)
@@ -172,14 +195,28 @@ def test_rows_that_have_nothing_in_common_are_eliminated(share, monkeypatch):
     free = np.flatnonzero(rng.random(len(x)) < 0.7)
     one, other = (c.solved(slope[free], free, 1e-3, 4.0) for c in (whole, bordered))
     assert other == pytest.approx(one, rel=1e-6, abs=1e-9 * np.abs(one).max())
-    # Events meet in the groups that choose between them.
-    monkeypatch.setattr(curvature, "_APART", 1)
-    monkeypatch.setattr(curvature, "_DENSE", len(x) - 1)
-    events = [len(problem.families[i]) == 6 for i in coupling.family].index(True)
-    dual._apart = slice(int(coupling.start[events]), int(coupling.start[events + 1]))
-    meeting = dual._curvature(answers, gamma)
-    assert meeting._bordered is None and meeting._matrix is None
-    assert dual._apart == slice(0, 0)
+
+
+@pytest.mark.parametrize("kind", ["meeting", "two limits", "shares"])
+def test_rows_that_meet_are_not_eliminated(kind, monkeypatch):
+    problem = _nested(3)
+    influencer, week, event = problem.constraints
+    rules = {
+        # Groups that choose between influencers tie those together.
+        "meeting": [influencer, jc.AtMost(2, per=["event_id", "week", "genre"])],
+        "two limits": [week, jc.AtMost(2, per="influencer_id"), event],
+        "shares": [*problem.constraints, jc.MaxShare(0.5, per="event_id", of="spend")],
+    }[kind]
+    problem = jc.Campaign(problem.options, budget=problem.budget, constraints=rules)
+    if kind == "two limits":
+        families = [
+            replace(f, lower=np.zeros(len(f))) if len(f) == 100 else f for f in problem.families
+        ]
+        problem = problem._with(("limits",), families=tuple(families))
+    monkeypatch.setattr(curvature, "_APART", 10)
+    dual = _Dual(Coupling.of(problem, np.zeros(0)))
+    x, gamma = np.random.default_rng(0).uniform(0.02, 0.2, len(dual.row)), 0.3
+    assert not dual._curvature(dual.at(x, gamma)[2], gamma).is_bordered
 
 
 def test_many_rows_take_products_instead_of_a_matrix(monkeypatch):

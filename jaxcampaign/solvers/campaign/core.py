@@ -6,7 +6,8 @@ import numpy as np
 
 from jaxcampaign.problems.campaign import Campaign, flip_costs
 
-# Up to so many times as many options cost HiGHS less than another program would.
+# A core may hold so many times as many options as asked for, if it has all that matter then: they
+# cost HiGHS less than another program would.
 _MORE = 4.0
 # Costs that are looked at to tell how low the least are.
 _SAMPLE = 50_000
@@ -45,9 +46,9 @@ def _least(costs: np.ndarray, n: int) -> np.ndarray:
     step = max(len(costs) // _SAMPLE, 1)
     some = costs[::step]
     # Twice as many as a sample says there are below: all are partitioned only where it misleads.
-    level = np.partition(some, k)[k] if (k := 2 * n // step + 10) < len(some) else np.inf
+    place = 2 * n // step + 10
+    level = np.partition(some, place)[place] if place < len(some) else np.inf
     near = np.flatnonzero(costs <= level)
     if len(near) < n:
         near = np.arange(len(costs))
-    order = np.argpartition(costs[near], n - 1)[:n]
-    return near[order]
+    return near[np.argpartition(costs[near], n - 1)[:n]]

@@ -14,6 +14,7 @@ from jaxcampaign.problems.campaign import (
     CampaignMultipliers,
     ConcaveResponse,
     Decision,
+    MinimumSpend,
     Priced,
     best_few,
     bound_at,
@@ -28,7 +29,7 @@ from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.solvers.base import Clock, Finding, check_gap, check_time_limit
 from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
 from jaxcampaign.solvers.campaign.core import least_settled
-from jaxcampaign.solvers.campaign.flips import flipped
+from jaxcampaign.solvers.campaign.flips import can_flip, flipped
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
 from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
 from jaxcampaign.solvers.campaign.population import Population
@@ -168,18 +169,19 @@ class _Search:
         if not (self.priced and problem.is_linear) or self.clock.out:
             return False
         size, turn = self.size(_FIRST_PER_ROW, _FIRST_FEWEST), self.first_turn
-        _, _, program = self.program(size)
-        answer = program.solve(integer=False, seconds=_LP_SHARE * self.clock.left)
         enough = self.bound - self.gap * abs(self.bound)
-        plan = flipped(program, answer, enough)
-        if plan is not None:
-            self.take(plan, program.spend)
-        if self.worth >= enough:
-            return True
+        if can_flip(problem):
+            _, _, program = self.program(size)
+            answer = program.solve(integer=False, seconds=_LP_SHARE * self.clock.left)
+            plan = flipped(program, answer, enough, self.clock) if answer.finished else None
+            if plan is not None:
+                self.take(plan, program.spend)
+            if self.worth >= enough:
+                return True
         finished, _ = self.integer_program(size, turn)
         # Until there is a plan, nothing else is worth the time.
-        while self.decision is None and not (finished or self.clock.out) and turn <= _LONGEST:
-            turn *= _LONGER
+        while self.decision is None and not (finished or self.clock.out) and turn < _LONGEST:
+            turn = min(_LONGER * turn, _LONGEST)
             finished, _ = self.integer_program(size, turn)
         return self.worth >= enough
 
@@ -223,15 +225,18 @@ class _Search:
         size = self.size(_PER_ROW, _FEWEST)
         if problem.is_linear:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
-        while turn <= _LONGEST and not (self.near_enough() or self.clock.out):
+        while not (self.near_enough() or self.clock.out):
             finished, every = self.integer_program(size, turn)
             if self.infeasible or (finished and (every or size >= problem.n_items)):
                 break
             if finished:
                 size = int(_WHOLE_GROWTH * size)
             else:
+                leads_on = self.search_around(turn)
+                if turn >= _LONGEST:
+                    break
                 # Where small programs find nothing better, the time is the bound's.
-                turn *= _LONGER if self.search_around(turn) else _LONGER**2
+                turn = min(turn * (_LONGER if leads_on else _LONGER**2), _LONGEST)
         self.statistics["integer_seconds"] = time.monotonic() - began
 
     def integer_program(self, size: int, seconds: float) -> tuple[bool, bool]:
@@ -259,7 +264,7 @@ class _Search:
         """Improve the plan: by crossing many where that can be done, else by small programs.
 
         Returns:
-          False where that does not seem to lead on.
+          False where small programs found nothing better. Crossing may take long to.
         """
         if self.decision is None:
             return True
@@ -328,7 +333,8 @@ class _Search:
         problem = self.problem
         at, _ = self.standing()
         risky = problem.risk_aversion and problem.measure.n_weights
-        linear = not (risky or isinstance(problem.spending, ConcaveResponse))
+        # Only where money is known to buy nothing may a choice be worth the same whatever is paid.
+        linear = not risky and isinstance(problem.spending, MinimumSpend)
         value = problem.value_prices(self.best.weights) * problem.spending.response(at.share)
         for whole_cents in (False, True):
             if self.clock.out or (self.near_enough() if linear else self.decision is not None):

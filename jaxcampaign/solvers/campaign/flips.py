@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxcampaign.problems.campaign import Campaign
 from jaxcampaign.relaxations.campaign.program import CoreAnswer, CoreProgram
+from jaxcampaign.solvers.base import Clock
 
 # Numbers at most that what all pairs add to all rows makes, and rounds of turning.
 _CELLS, _ROUNDS = 1_000_000, 50
@@ -12,7 +14,14 @@ _CELLS, _ROUNDS = 1_000_000, 50
 _ROUNDING, _NOTHING = 1e-9, 1e-12
 
 
-def flipped(program: CoreProgram, answer: CoreAnswer, enough: float) -> np.ndarray | None:
+def can_flip(problem: Campaign) -> bool:
+    """Whether nothing but options is decided: flags and totals of shares would turn with them."""
+    return not problem.n_flags and not any(family.share for family in problem.families)
+
+
+def flipped(
+    program: CoreProgram, answer: CoreAnswer, enough: float, clock: Clock
+) -> np.ndarray | None:
     """The plan that the best turns of one or two choices at a time come to, bool[N].
 
     Where the relaxation has few fractions a plan is a turn or two away, and of the thousands of
@@ -20,17 +29,15 @@ def flipped(program: CoreProgram, answer: CoreAnswer, enough: float) -> np.ndarr
     off by costs more than any option is worth, until all are kept.
 
     Args:
-      program: over the core.
+      program: over the core of a campaign that `can_flip`; one value counts.
       answer: to its relaxation.
       enough: value at which to stop.
+      clock: when to stop.
 
     Returns:
-      None where no such turn leads to a plan, where flags or shares hang on the choice, or several
-      values count.
+      None where no such turn leads to a plan.
     """
     rows, core = program.rows, program.core
-    if rows.matrix.shape[1] != len(core) or len(program.values) > 1:
-        return None
     if answer.fraction is None or answer.price is None:
         return None
     value = program.values[0, core]
@@ -46,8 +53,8 @@ def flipped(program: CoreProgram, answer: CoreAnswer, enough: float) -> np.ndarr
     worth = float(program.values[0] @ program.fixed + value @ chosen)
     penalty = 2 * np.abs(value).sum()
     off = float(_off(activity, rows.lower, rows.upper))
-    for _ in range(_ROUNDS):
-        if off <= _ROUNDING and worth >= enough:
+    for _ in range(_ROUNDS if len(own) else 0):
+        if clock.out or (off <= _ROUNDING and worth >= enough):
             break
         turn = np.where(chosen[own], -1.0, 1.0)
         gain, change = value[own] * turn, matrix * turn

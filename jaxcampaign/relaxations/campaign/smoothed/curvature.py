@@ -22,7 +22,8 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
-# Prices up to which H is formed, and rows from which on those that are apart are eliminated.
+# Prices up to which H is formed, and rows from which on those that are apart are eliminated where
+# they are the most.
 _DENSE, _APART = 1500, 200
 # A step by conjugate gradients leaves so much of the slope, after so many products at most.
 _RESIDUAL, _MOST_PRODUCTS = 1e-2, 100
@@ -109,7 +110,7 @@ class Curvature:
       row: int64[K], row of each limit.
       sign: float64[K], 1 for upper limits and -1 for lower ones.
       n_rows: M.
-      apart: rows of a family without shares whose rows may have nothing in common.
+      apart: rows of a family that may have nothing in common; none where shares are taken off.
     """
 
     def __init__(
@@ -125,19 +126,13 @@ class Curvature:
         self._n_rows = n_rows
         self._matrix: np.ndarray | None = None
         self._bordered: Bordered | None = None
-        inside = (row >= apart.start) & (row < apart.stop)
-        many = inside.sum() >= min(_APART, _DENSE)
-        if len(row) - many * inside.sum() <= _DENSE:
-            none = sparse.csr_array((n_rows + 1, n_rows + 1))
-            whole = sum((term.matrix() for term in terms), none)[1:, 1:]
-            if many:
-                self._bordered = Bordered.of(whole, shared, row, sign, apart)
-        if len(row) <= _DENSE and self._bordered is None:
-            matrix = shared(shared(whole.toarray()).T)
+        if _pays(terms, row, apart):
+            self._bordered = Bordered.of(_whole(terms, n_rows), row, sign, apart)
+            self.diagonal = self._bordered.diagonal
+        elif len(row) <= _DENSE:
+            matrix = shared(shared(_whole(terms, n_rows).toarray()).T)
             self._matrix = sign[:, None] * matrix[np.ix_(row, row)] * sign
             self.diagonal = np.diag(self._matrix)
-        elif self._bordered is not None:
-            self.diagonal = self._bordered.diagonal
         else:
             # Shares change every entry a little, and a scale need not be exact.
             own = sum((term.diagonal() for term in terms), np.zeros(n_rows + 1))
@@ -145,7 +140,7 @@ class Curvature:
 
     @property
     def is_bordered(self) -> bool:
-        """The rows that may have nothing in common have none, and are eliminated."""
+        """Rows that have nothing in common are eliminated."""
         return self._bordered is not None
 
     def solved(
@@ -164,7 +159,7 @@ class Curvature:
             return self._bordered.solved(slope, free, extra)
         if self._matrix is None:
             return self._iterated(slope, free, extra)
-        return _solved(self._matrix[np.ix_(free, free)] + np.diag(extra), slope)
+        return _solved(self._matrix[np.ix_(free, free)], extra, slope)
 
     def _iterated(self, slope: np.ndarray, free: np.ndarray, extra: np.ndarray) -> np.ndarray:
         row, sign = self._row[free], self._sign[free]
@@ -201,7 +196,6 @@ class Bordered:
       apart: float64[n], D.
       border: float64[n, m], B.
       rest: float64[m, m], C.
-      share: float64[m, m], what taking shares off makes of the others; symmetric.
       diagonal: float64[K], of H.
     """
 
@@ -211,42 +205,25 @@ class Bordered:
     apart: np.ndarray
     border: sparse.csr_array
     rest: np.ndarray
-    share: np.ndarray
     diagonal: np.ndarray
 
     @classmethod
     def of(
-        cls,
-        whole: sparse.csr_array,
-        shared: Callable[[np.ndarray], np.ndarray],
-        row: np.ndarray,
-        sign: np.ndarray,
-        apart: slice,
-    ) -> Bordered | None:
-        """From H over rows [M, M] before shares are taken off; None where rows meet after all."""
+        cls, whole: sparse.csr_array, row: np.ndarray, sign: np.ndarray, apart: slice
+    ) -> Bordered:
+        """From H over rows, float64[M, M], of which those apart have a limit each."""
         n_rows = whole.shape[0]
-        inside = (row >= apart.start) & (row < apart.stop)
-        own = whole[apart, apart].tocoo()
-        twice = len(np.unique(row[inside])) < inside.sum()
-        if twice or (own.data[own.row != own.col] != 0).any():
-            return None
         others = np.delete(np.arange(n_rows), apart)
         place = np.arange(n_rows) - apart.start
         place[others] = np.arange(len(others))
-        each = np.zeros((n_rows, len(others)))
-        each[others, np.arange(len(others))] = 1.0
-        share = shared(each)[others]
-        rest = whole[others][:, others].toarray()
         diagonal = whole.diagonal()
-        diagonal[others] = np.diag(share @ rest @ share)
         return cls(
             row=place[row],
-            inside=inside,
+            inside=(row >= apart.start) & (row < apart.stop),
             sign=sign,
-            apart=own.diagonal(),
+            apart=diagonal[apart],
             border=sparse.csr_array(whole[apart][:, others]),
-            rest=rest,
-            share=share,
+            rest=whole[others][:, others].toarray(),
             diagonal=diagonal[row],
         )
 
@@ -257,23 +234,45 @@ class Bordered:
         border = self.border[row[inside]]
         inverse = 1.0 / (self.apart[row[inside]] + extra[inside])
         small = self.rest - (border.T @ (border * inverse[:, None])).toarray()
-        small = self.share @ small @ self.share
-        gone = self.share @ (border.T @ (inverse * signed[inside]))
+        gone = border.T @ (inverse * signed[inside])
         found = np.zeros(len(free))
-        found[~inside] = _solved(
-            small[np.ix_(at, at)] + np.diag(extra[~inside]), signed[~inside] - gone[at]
-        )
-        price = self.share @ np.bincount(at, weights=found[~inside], minlength=len(small))
+        found[~inside] = _solved(small[np.ix_(at, at)], extra[~inside], signed[~inside] - gone[at])
+        price = np.bincount(at, weights=found[~inside], minlength=len(small))
         found[inside] = inverse * (signed[inside] - border @ price)
         return sign * found
 
 
-def _solved(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The solution of a positive definite system; a scaled slope where rounding made it none."""
+def _pays(terms: list[Term], row: np.ndarray, apart: slice) -> bool:
+    """Whether rows are apart, each with one limit, and eliminating them leaves far less."""
+    inside = (row >= apart.start) & (row < apart.stop)
+    n_inside, n_others = inside.sum(), (~inside).sum()
+    if n_inside < _APART or n_others > min(n_inside, _DENSE):
+        return False
+    if len(np.unique(row[inside])) < n_inside:
+        return False
+    # An option has one row of a family, so it is full groups that rows meet in.
+    return all(_touched(term.s, apart).max(initial=0) <= 1 for term in terms)
+
+
+def _touched(sums: sparse.csr_array, apart: slice) -> np.ndarray:
+    """How many rows of a family each group has a sum in, int64[g]."""
+    group = np.repeat(np.arange(sums.shape[0]), np.diff(sums.indptr))
+    own = (sums.indices > apart.start) & (sums.indices <= apart.stop)  # the first column is no row
+    return np.bincount(group[own], minlength=sums.shape[0])
+
+
+def _whole(terms: list[Term], n_rows: int) -> sparse.csr_array:
+    """H over rows before shares are taken off, float64[M, M]."""
+    none = sparse.csr_array((n_rows + 1, n_rows + 1))
+    return sum((term.matrix() for term in terms), none)[1:, 1:]
+
+
+def _solved(matrix: np.ndarray, extra: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The x with `(matrix + diag(extra)) x = slope`; a scaled slope where rounding made it none."""
     try:
-        return linalg.cho_solve(linalg.cho_factor(matrix), slope)
+        return linalg.cho_solve(linalg.cho_factor(matrix + np.diag(extra)), slope)
     except linalg.LinAlgError:
-        return slope / np.maximum(np.diag(matrix), np.finfo(np.float64).tiny)
+        return slope / (np.maximum(np.diag(matrix), 0.0) + extra)
 
 
 def _by_option(row: np.ndarray, coefficient: np.ndarray, n_rows: int) -> sparse.csr_array:

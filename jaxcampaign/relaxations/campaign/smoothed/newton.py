@@ -108,7 +108,6 @@ class _Dual:
         self.evaluations = 0
         self.slope = np.inf
         self._rng = np.random.default_rng(0)
-        self._apart = coupling.largest_without_share
         self._row = [np.asarray(table.row) for table in coupling.tables]
         self._coefficient = [np.asarray(table.coefficient) for table in coupling.tables]
         # What a row could hold at most: slopes are measured by it.
@@ -222,10 +221,8 @@ class _Dual:
                 money = self._coefficient[number][:, groups[g], w][spends].astype(np.float64)
                 weight = soft[g, w].astype(np.float64)
                 terms.append(Term.plain(weight, row, money, n_rows, weigh))
-        found = Curvature(terms, coupling.shared, self.row, self.sign, coupling.n_rows, self._apart)
-        if not found.is_bordered:
-            self._apart = slice(0, 0)  # rows that meet now will do so the next time
-        return found
+        shared, apart = coupling.shared, coupling.largest_family
+        return Curvature(terms, shared, self.row, self.sign, coupling.n_rows, apart)
 
     def _sampled(self, y: np.ndarray) -> tuple[np.ndarray, float]:
         """Groups of a table f32[g, w] that stand for all, and how many each stands for."""

@@ -166,12 +166,11 @@ class Coupling:
         return len(self.unit)
 
     @property
-    def largest_without_share(self) -> slice:
-        """The rows of the family without shares that has most of them."""
-        sizes = np.diff(self.start)[: len(self.share)] * (self.share == 0)
-        if not sizes.any():
+    def largest_family(self) -> slice:
+        """The rows of the family that has most of them; none where shares tie rows together."""
+        if self.share.any() or not len(self.share):
             return slice(0, 0)
-        p = int(np.argmax(sizes))
+        p = int(np.argmax(np.diff(self.start)[: len(self.share)]))
         return slice(int(self.start[p]), int(self.start[p + 1]))
 
     def shared(self, total: np.ndarray) -> np.ndarray:
