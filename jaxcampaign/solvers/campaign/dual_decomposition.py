@@ -18,7 +18,6 @@ from jaxcampaign.problems.campaign import (
     Priced,
     best_few,
     bound_at,
-    flip_costs,
     priced,
     violations,
 )
@@ -31,7 +30,7 @@ from jaxcampaign.solvers.campaign.candidates import Candidates, refuted
 from jaxcampaign.solvers.campaign.core import least_settled
 from jaxcampaign.solvers.campaign.flips import can_flip, flipped
 from jaxcampaign.solvers.campaign.greedy import pack_by_density
-from jaxcampaign.solvers.campaign.neighbourhood import Neighbourhoods
+from jaxcampaign.solvers.campaign.near import PlanSearch, search_near
 from jaxcampaign.solvers.campaign.population import Population
 from jaxcampaign.solvers.campaign.warm import Start, start_from
 
@@ -117,7 +116,7 @@ class _Search:
         self.claimed: float | None = None
         self.infeasible = False
         self.priced = False
-        self.around: tuple[Population | Neighbourhoods, np.ndarray] | None = None
+        self.around: tuple[PlanSearch, np.ndarray] | None = None
         self.statistics: dict[str, Any] = {}
 
     def run(self, start: Start | None) -> Finding:
@@ -271,7 +270,10 @@ class _Search:
         first = self.worth
         end = Clock.after(min(seconds, self.clock.left))
         if self.around is None:
-            self.around = self.search_of(self.decision.chosen)
+            at, center = self.standing()
+            self.around = search_near(
+                self.problem, self.best.weights, at, center, self.decision.chosen, self.gap / 2
+            )
         search, spend = self.around
         while not (end.out or search.exhausted or self.near_enough()):
             before = self.worth
@@ -283,26 +285,6 @@ class _Search:
         spent = self.statistics.get("around_seconds", 0.0)
         self.statistics["around_seconds"] = spent + seconds - end.left
         return self.worth > first or isinstance(search, Population)
-
-    def search_of(self, chosen: np.ndarray) -> tuple[Population | Neighbourhoods, np.ndarray]:
-        """A search around a plan bool[N], and the money float64[N] that it pays for options."""
-        problem = self.problem
-        at, center = self.standing()
-        spend, effect = at.share * problem.price, problem.spending.response(at.share)
-        value = problem.value_prices(self.best.weights) * effect
-        flips = flip_costs(problem, at.reduced)
-        crossed = Population.of(
-            problem,
-            chosen,
-            value=value,
-            spend=spend,
-            reduced=at.reduced,
-            flips=flips,
-            center=center,
-        )
-        if crossed is not None:
-            return crossed, spend
-        return Neighbourhoods(problem, value[None], spend, flips, self.gap / 2), spend
 
     @property
     def first_turn(self) -> float:
