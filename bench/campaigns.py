@@ -239,8 +239,8 @@ def by_cvxpy(problem: Campaign, limit: float) -> float | None:
     return None if chosen.value is None else float(problem.mean @ chosen.value)
 
 
-def warm(largest: int) -> list[dict[str, Any]]:
-    """Another budget, from scratch and from the prices of the first."""
+def warm(largest: int, times: int = 3) -> list[dict[str, Any]]:
+    """Another budget, from scratch and from the prices of the first; medians below 10^7 options."""
     middle = min(1_000_000, largest)
     kinds: list[tuple[str, int, dict[str, Any]]] = [
         (f"{middle:.0e}", middle, {}),
@@ -255,27 +255,35 @@ def warm(largest: int) -> list[dict[str, Any]]:
         solver = jc.DualDecomposition(warm=first)
         answered(family(n // 100, budget=1.05, **options), solver)
         for budget in (0.9, 1.1):
-            cold, scratch = answered(family(n // 100, budget=budget, **options))
             # The same options, or all made anew: then groups and more are worked out once more.
-            anew, _ = answered(family(n // 100, budget=budget, **options), solver)
-            assert scratch.problem.budget is not None
-            again, warmed = answered(first.problem.with_budget(scratch.problem.budget), solver)
-            seconds = [s.statistics["dual_seconds"] for s in (scratch, warmed)]
+            asked = family(n // 100, budget=budget, **options)
+            assert asked.budget is not None
+            cold, anew, again = [], [], []
+            for _ in range(times if n <= middle else 1):
+                cold.append(answered(family(n // 100, budget=budget, **options)))
+                anew.append(answered(family(n // 100, budget=budget, **options), solver))
+                again.append(answered(first.problem.with_budget(asked.budget), solver))
+            took = [float(np.median([r["seconds"] for r, _ in way])) for way in (cold, again, anew)]
+            prices = [
+                float(np.median([s.statistics["dual_seconds"] for _, s in way]))
+                for way in (cold, again)
+            ]
+            one, other = cold[-1][0], again[-1][0]
             rows.append(
                 {
                     "instance": name,
                     "budget": budget,
-                    "cold_s": cold["seconds"],
-                    "warm_s": again["seconds"],
-                    "ratio": cold["seconds"] / again["seconds"],
-                    "warm_made_anew_s": anew["seconds"],
-                    "ratio_made_anew": cold["seconds"] / anew["seconds"],
-                    "prices_cold_s": seconds[0],
-                    "prices_warm_s": seconds[1],
-                    "prices_ratio": seconds[0] / seconds[1],
-                    "cold_gap": cold["gap"],
-                    "warm_gap": again["gap"],
-                    "values_apart": abs(cold["value"] - again["value"]) / cold["value"],
+                    "cold_s": took[0],
+                    "warm_s": took[1],
+                    "ratio": took[0] / took[1],
+                    "warm_made_anew_s": took[2],
+                    "ratio_made_anew": took[0] / took[2],
+                    "prices_cold_s": prices[0],
+                    "prices_warm_s": prices[1],
+                    "prices_ratio": prices[0] / prices[1],
+                    "cold_gap": one["gap"],
+                    "warm_gap": other["gap"],
+                    "values_apart": abs(one["value"] - other["value"]) / one["value"],
                 }
             )
             print(rows[-1], flush=True)

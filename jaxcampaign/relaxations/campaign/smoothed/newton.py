@@ -24,7 +24,7 @@ _STEPS, _LAST_STEPS = 6, 40
 # Times that a first price is doubled at most, and then halved towards the best one.
 _DOUBLINGS, _HALVINGS = 30, 4
 # A temperature is done when the slope, against what rows could hold, falls below it.
-_SETTLED = 1e-2
+_SETTLED = 3e-3
 _LAST_SETTLED = 1e-5
 # Options that a Hessian is made of, at most: beyond it groups are sampled.
 _MOST_OPTIONS = 200_000
