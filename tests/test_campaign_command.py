@@ -319,3 +319,12 @@ def test_a_fault_in_other_budgets_costs_no_plan(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="no other budgets"):
         run_campaign(tmp_path, tmp_path / "plan", frontier=True)
     assert main(["verify", str(tmp_path / "plan")]) == 0
+
+
+@pytest.mark.parametrize("line", ["budget = inf", "[where]\nprice = { low = 1, high = inf }"])
+def test_numbers_without_end_are_refused_before_any_work(tmp_path, line, capsys):
+    (tmp_path / "plan.toml").write_text(line)
+    args = ["campaign", "--data", str(tmp_path), "--config", str(tmp_path / "plan.toml")]
+    assert main([*args, "--out", str(tmp_path / "out")]) == 2
+    assert "must be a finite number" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

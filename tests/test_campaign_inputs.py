@@ -87,3 +87,44 @@ def test_days_are_those_of_utc_whatever_the_zone():
 def test_trying_every_selection_is_refused_for_campaigns():
     with pytest.raises(InputError, match="campaign"):
         jc.solve(jc.Campaign(_options(), budget=300), jc.BruteForce())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"risk": "cvar"}, "is no measure of risk.*ConditionalShortfall"),
+        ({"spending": "fixed"}, "what money does.*FixedPrice"),
+        ({"constraints": [jc.AtMost(1, where={"price": "> 100"})]}, "is no number.*pair"),
+        ({"constraints": [jc.AtMost(1, where={"price": [100, None]})]}, "is no number.*pair"),
+    ],
+)
+def test_what_is_no_part_of_a_campaign_is_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        jc.Campaign(_options(), budget=300, **given)
+
+
+def test_options_are_a_table_and_frontiers_of_campaigns():
+    with pytest.raises(InputError, match="neither a table"):
+        jc.Campaign({"price": [1.0]}, budget=300)
+    plan = jc.solve(jc.Campaign(_options(), budget=300))
+    with pytest.raises(InputError, match=r"pass plan\.problem"):
+        jc.frontier(plan, budgets=[100.0])
+
+
+def test_one_constraint_needs_no_list():
+    problem = jc.Campaign(_options(), constraints=jc.AtMost(2, per="event_id"))
+    assert jc.solve(problem).selection.sum() == 2
+
+
+def test_a_plan_of_no_value_has_no_share_of_it_for_a_gap():
+    solution = jc.solve(jc.Campaign(_options(), budget=0.0))
+    assert "inf" not in repr(solution)
+    assert "nan" not in repr(solution)
+
+
+def test_where_money_buys_effect_the_table_says_how_much():
+    campaign = jc.Campaign(_options(), budget=250.0, spending=jc.ConcaveResponse(2.0))
+    solution = jc.solve(campaign)
+    table = solution.table()
+    assert (table["effect"] * table["mean"]).sum() == pytest.approx(solution.certificate.value)
+    assert "effect" not in jc.solve(jc.Campaign(_options(), budget=250.0)).table()

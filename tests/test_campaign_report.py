@@ -119,8 +119,8 @@ def test_many_limits_are_folded(unrendered):
 
 def test_prices_are_those_of_the_proof(plan):
     frame = price_frame(plan)
-    proof = plan.multipliers.upper + plan.multipliers.lower
-    assert sorted(frame["price"]) == pytest.approx(sorted(proof[proof > 0]))
+    proof = plan.multipliers.upper - plan.multipliers.lower
+    assert sorted(frame["price"]) == pytest.approx(sorted(proof[proof != 0]))
     budget = frame[frame["limit"] == "at most 90 spend"]
     assert budget["price"].item() == budget_price(plan)
     assert budget[["has", "most"]].to_numpy().tolist() == [[plan.certificate.cost, 90.0]]

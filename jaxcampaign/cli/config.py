@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def with_config(args: list[str], command: type) -> dict[str, Any]:
         raise InputError(
             f"cannot be read: {fault}", table=path, remedy="pass a TOML file"
         ) from None
+    _check_finite(record, path)
     found = _rules(record, path) if command is Campaigns else {}
     hints = get_type_hints(command)
     allowed = sorted(set(hints) - {"config", "constraints"})
@@ -46,6 +48,24 @@ def with_config(args: list[str], command: type) -> dict[str, Any]:
             raise InputError("unknown configuration key", table=path, column=key, remedy=remedy)
         found[key] = _placed(checked_option(value, hints[key], source=path, name=key), key, path)
     return found
+
+
+def _check_finite(value: Any, path: str, key: str = "") -> None:
+    """Refuse `inf` and `nan`, which TOML knows as numbers."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_finite(item, path, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for item in value:
+            _check_finite(item, path, key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(
+            "must be a finite number",
+            table=path,
+            column=key,
+            value=value,
+            remedy="leave it out; of limits, an end that is left out is open: { low = 10 }",
+        )
 
 
 def _rules(record: Mapping[str, Any], path: str) -> dict[str, Any]:

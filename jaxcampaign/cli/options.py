@@ -76,8 +76,8 @@ class Campaigns(CampaignInputs):
       solver: How to search; auto chooses by size and says which.
       time_limit: Seconds for the search; without it, up to a minute.
       device: Where kernels run; a device that is not there is refused.
-      frontier: Plan half to one and a half of the budget as well, for the report; each of these
-        four plans takes a fifth of the seconds of the first at most, or two.
+      frontier: Whether half to one and a half of the budget are planned as well, for the report;
+        each of these four plans takes a fifth of the seconds of the first at most, or two.
       config: TOML file of these options by name (budget = 50000) and of rules; given flags win.
       json: Print certificate.json, and nothing else, to standard output.
     """

@@ -44,8 +44,10 @@ def bound_bar(c: Certificate, title: str, unit: str, *, width_in: float) -> Figu
     axes.text(c.value, 0.5, plan, ha=side, va="bottom", color=PLAN, fontweight="bold")
     if c.bound is not None:
         axes.plot([c.bound, c.bound], [-0.42, 0.42], color=INK, linewidth=1.4)
-        least = f"proven: no plan below {floor(c.bound)}"
-        most = f"proven: no plan above {ceiling(c.bound)}"
+        # Nobody but the solver vouches for the bound of a branch and bound.
+        whose = "proven" if c.bound_proof == "multipliers" else "by the solver's word"
+        least = f"{whose}: no plan below {floor(c.bound)}"
+        most = f"{whose}: no plan above {ceiling(c.bound)}"
         side = _side_with_room(c.bound, high)
         axes.text(c.bound, -0.52, least if is_cost else most, ha=side, va="top")
     return figure

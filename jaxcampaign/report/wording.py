@@ -105,10 +105,11 @@ def verdict(solution: Solution) -> str:
     if not c.feasible:
         return "Not met: this plan breaks a demand or a limit"
     if solution.status == "optimal":
-        return "Feasible and proven best possible"
+        return f"Feasible and {'found to be the' if is_claim(solution) else 'proven'} best possible"
     margin = distance(solution)
-    proven = f"Feasible, proven {margin}" if margin else "Feasible"
-    return f"{proven}; stopped at a limit" if solution.status == "limit" else proven
+    whose = "by the solver's word" if is_claim(solution) else "proven"
+    known = f"Feasible, {whose} {margin}" if margin else "Feasible"
+    return f"{known}; stopped at a limit" if solution.status == "limit" else known
 
 
 def distance(solution: Solution) -> str:
@@ -130,7 +131,7 @@ def proof(solution: Solution) -> str:
     if c.bound is None:
         return "No bound is proven."
     # Branch and bound cannot be rechecked: the reader should know whose word it is.
-    claim = "The solver's exhaustive search says that no" if _is_claim(solution) else "No"
+    claim = "The solver's exhaustive search says that no" if is_claim(solution) else "No"
     cheap = c.sense == "min"
     if solution.status == "optimal":
         better = "can cost less" if cheap else "within these limits can have more"
@@ -149,18 +150,19 @@ def bound_title(solution: Solution) -> str:
     c = solution.certificate
     if c.bound is None:
         return f"This plan: {number(c.value)}; no bound is proven"
+    whose = "By the solver's word, no" if is_claim(solution) else "No"
     if solution.status == "optimal":
-        best = "No plan can cost less" if c.sense == "min" else "No plan can have more influence"
-        return f"{best}: {number(c.value)} is the best possible"
+        best = "plan can cost less" if c.sense == "min" else "plan can have more influence"
+        return f"{whose} {best}: {number(c.value)} is the best possible"
     ratio = _ratio(solution)
     more = "" if ratio is None else f" ({percent(abs(ratio - 1), rounding=ROUND_CEILING)} "
     if c.sense == "min":
         more += "more)" if more else ""
-        return (
-            f"No plan can cost less than {floor(c.bound)}; this one costs {number(c.value)}{more}"
-        )
+        bound = f"cost less than {floor(c.bound)}; this one costs"
+        return f"{whose} plan can {bound} {number(c.value)}{more}"
     more += "less)" if more else ""
-    return f"No plan can have more than {ceiling(c.bound)}; this one has {number(c.value)}{more}"
+    bound = f"have more than {ceiling(c.bound)}; this one has"
+    return f"{whose} plan can {bound} {number(c.value)}{more}"
 
 
 def influence_unit(solution: Solution) -> str:
@@ -236,7 +238,8 @@ def _broken(solution: Solution) -> list[str]:
     ]
 
 
-def _is_claim(solution: Solution) -> bool:
+def is_claim(solution: Solution) -> bool:
+    """Whether the bound is a branch and bound's word, which nobody can recheck."""
     return solution.certificate.bound_proof == "branch_and_bound"
 
 

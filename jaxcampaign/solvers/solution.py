@@ -100,9 +100,10 @@ class Solution:
         if c.rechecked_bound is not None:
             facts["bound"] = f"{word} {c.rechecked_bound:,.6g} (proof: multipliers)"
         if c.rechecked_gap is not None:
-            facts["gap"] = f"{100 * c.rechecked_gap:.3g} % (rechecked)"
+            share = f"{100 * c.rechecked_gap:.3g} %"
+            facts["gap"] = f"{share if c.value else 'of no value'} (rechecked)"
         if c.bound_proof == "branch_and_bound":
-            gap = "" if c.gap is None else f", gap {100 * c.gap:.3g} %"
+            gap = "" if c.gap is None or not c.value else f", gap {100 * c.gap:.3g} %"
             claim = f"{word} {c.bound:,.6g}{gap} (branch and bound's word, not rechecked)"
             facts["solver claims"] = claim
         if c.sense == "min":

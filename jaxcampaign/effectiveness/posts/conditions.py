@@ -31,6 +31,8 @@ def holds(values: pd.Series, condition: Any) -> np.ndarray:
         wanted = [timestamp(value, str(values.name)) for value in wanted]
     elif isinstance(values.dtype, pd.StringDtype):
         _check_texts(wanted, values)
+    elif pd.api.types.is_numeric_dtype(values.dtype):
+        _check_numbers(wanted, values)
     return values.isin(wanted).to_numpy(dtype=bool)
 
 
@@ -81,6 +83,17 @@ def _limit(limit: Any, values: pd.Series) -> Any:
             remedy="give a list of values for text",
         )
     return limit
+
+
+def _check_numbers(wanted: Collection[Any], values: pd.Series) -> None:
+    for value in wanted:
+        if not isinstance(value, (bool, int, float, np.number, np.bool_)) or value != value:
+            raise InputError(
+                "is no number, and the column has numbers",
+                column=str(values.name),
+                value=value,
+                remedy="give a number, a list of numbers, or limits as a pair (low, high)",
+            )
 
 
 def _check_texts(wanted: Collection[Any], values: pd.Series) -> None:

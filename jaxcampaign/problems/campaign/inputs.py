@@ -32,6 +32,13 @@ def option_table(
     Raises:
       InputError: there are no options, or what `validate` refuses in a table of effectiveness.
     """
+    if not (isinstance(options, pd.DataFrame) or hasattr(options, "members")):
+        raise InputError(
+            "are neither a table nor a model's outlook",
+            table="options",
+            value=type(options).__name__,
+            remedy="pass what FittedModel.predict returns, or a DataFrame",
+        )
     if isinstance(options, pd.DataFrame):
         table, members = options, np.zeros((0, len(options)), np.float32)
     else:
@@ -41,7 +48,7 @@ def option_table(
         raise InputError(
             "there are no options to choose from",
             table="options",
-            remedy="ask for more events, influencers, content types or times",
+            remedy="ask for more events, influencers, content types or times, or widen `where`",
         )
     clean = validate("effectiveness", table)
     for name in table:

@@ -114,12 +114,14 @@ class Campaign:
         *,
         budget: float | None = None,
         risk_aversion: float = 0.0,
-        constraints: Sequence[Constraint] = (),
+        constraints: Sequence[Constraint] | Constraint = (),
         spending: Spending | None = None,
         risk: Risk | None = None,
     ):
         table, mean, std, members = option_table(options)
         draft = Draft(table)
+        if isinstance(constraints, Constraint):
+            constraints = [constraints]
         every = list(constraints)
         if budget is not None:
             every.insert(0, _budget_row(budget))
@@ -132,6 +134,19 @@ class Campaign:
                     remedy="pass AtMost, AtLeast, MaxShare, Require, Exclude or Conflict",
                 )
             constraint.add_to(draft)
+        for name, given, kind in (("risk", risk, Risk), ("spending", spending, Spending)):
+            if given is not None and not isinstance(given, kind):
+                raise InputError(
+                    f"is no measure of {name}"
+                    if name == "risk"
+                    else "does not say what money does",
+                    table="campaign",
+                    column=name,
+                    value=given,
+                    remedy="pass ConditionalShortfall(0.9) or another such object"
+                    if name == "risk"
+                    else "pass FixedPrice(), MinimumSpend(...) or ConcaveResponse(...)",
+                )
         self._set(
             options=table,
             mean=mean,

@@ -50,6 +50,7 @@ class Measure(Protocol):
 
 
 @runtime_checkable
+@runtime_checkable
 class Risk(Protocol):
     """How risk is measured; `bind` gives it the numbers of a campaign."""
 

@@ -47,7 +47,8 @@ def week_frame(solution: CampaignSolution) -> pd.DataFrame | None:
 def price_frame(solution: CampaignSolution) -> pd.DataFrame:
     """Limits that have a price: limit, price, has, most; most at stake, price x limit, first.
 
-    `price` is what a unit of the limit is worth; `has` is what the plan has of it, `most` (or
+    `price` is what one more unit of the limit is worth, below 0 where the plan has to have so
+    much at least; `has` is what the plan has of it, `most` (or
     least) the limit. Both are missing for shares, whose limit moves with the whole.
     """
     prices = solution.shadow_prices()
@@ -56,12 +57,12 @@ def price_frame(solution: CampaignSolution) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "limit": prices["reason"],
-            "price": prices["price"].abs(),
+            "price": prices["price"],
             "has": prices["activity"].where(~share),
             "most": limit.where(~share),
         }
     )
-    stake = frame["price"] * limit.abs().clip(lower=1.0)
+    stake = frame["price"].abs() * limit.abs().clip(lower=1.0)
     order = stake.sort_values(ascending=False, kind="stable").index
     return frame.loc[order].reset_index(drop=True)
 

@@ -214,9 +214,9 @@ def price_section(solution: CampaignSolution) -> Markup:
         *([folded(rest, summary=f"{counted(n_more, 'more limit')}")] if n_more else []),
         note(
             "Shadow prices: what one more unit of a limit is worth at most, and about that for "
-            "small changes. They are the proof of the bound. Limits on posts that are kept "
-            "exactly within each group have no price. Those with the most at stake, price times "
-            "limit, come first."
+            "small changes; below 0 for what the plan must have at least. They are the proof of "
+            "the bound. Limits on posts that are kept exactly within each group have no price. "
+            "Those with the most at stake, price times limit, come first."
         ),
     )
 
@@ -266,6 +266,8 @@ def plan_section(solution: CampaignSolution, unit: str) -> Markup:
     plan = solution.table()
     if plan.empty:
         return section("The plan", note("No post is chosen."))
+    if "effect" in plan:  # a part of the price buys a part of the effect
+        plan = plan.assign(**{name: plan[name] * plan["effect"] for name in ("mean", "std")})
     paid_in_full = np.allclose(plan["budget"], plan["price"])
     columns = [
         Column("influencer_id", "Influencer"),

@@ -20,7 +20,7 @@ from jaxcampaign.problems import (
     Require,
 )
 from jaxcampaign.problems.campaign import Constraint
-from jaxcampaign.report.wording import ceiling, counted, distance, number, percent
+from jaxcampaign.report.wording import ceiling, counted, distance, is_claim, number, percent
 from jaxcampaign.solvers import CampaignSolution
 
 _SHOWN = 8
@@ -87,11 +87,11 @@ def verdict(solution: CampaignSolution) -> str:
     if not c.feasible:
         return "Not met: this plan breaks a rule"
     if solution.status == "optimal":
-        word = c.bound_proof == "branch_and_bound"
-        return f"Feasible and {'found to be the' if word else 'proven'} best possible"
+        return f"Feasible and {'found to be the' if is_claim(solution) else 'proven'} best possible"
     margin = distance(solution)
-    proven = f"Feasible, proven {margin}" if margin else "Feasible"
-    return f"{proven}; stopped at a limit" if solution.status == "limit" else proven
+    whose = "by the solver's word" if is_claim(solution) else "proven"
+    known = f"Feasible, {whose} {margin}" if margin else "Feasible"
+    return f"{known}; stopped at a limit" if solution.status == "limit" else known
 
 
 def answer(solution: CampaignSolution, unit: str) -> list[str]:
@@ -112,8 +112,7 @@ def proof(solution: CampaignSolution) -> str:
     c = solution.certificate
     if c.bound is None:
         return "No bound is proven."
-    word = c.bound_proof == "branch_and_bound"
-    claim = "The solver's exhaustive search says that no" if word else "No"
+    claim = "The solver's exhaustive search says that no" if is_claim(solution) else "No"
     if solution.status == "optimal":
         return f"{claim} plan within these rules is worth more: this one is the best possible."
     margin = distance(solution)
@@ -125,9 +124,11 @@ def bound_title(solution: CampaignSolution) -> str:
     """The bound figure in words."""
     c = solution.certificate
     assert c.bound is not None
+    whose = "By the solver's word, no" if is_claim(solution) else "No"
     if solution.status == "optimal":
-        return f"No plan is worth more: {number(c.value)} is the best possible"
-    return f"No plan is worth more than {ceiling(c.bound)}; this one is worth {number(c.value)}"
+        return f"{whose} plan is worth more: {number(c.value)} is the best possible"
+    most, worth = ceiling(c.bound), number(c.value)
+    return f"{whose} plan is worth more than {most}; this one is worth {worth}"
 
 
 def more_budget(solution: CampaignSolution, price: float | None, share: float = 0.1) -> str:

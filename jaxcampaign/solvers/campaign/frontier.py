@@ -118,6 +118,14 @@ def frontier(
       InputError: not exactly one of the two is given, or a number below 0, or budgets for a
         campaign without one, or `known` answers another campaign.
     """
+    if not isinstance(problem, Campaign):
+        raise InputError(
+            "is no campaign",
+            table="frontier",
+            column="problem",
+            value=type(problem).__name__,
+            remedy="of a plan, pass plan.problem, and known=plan",
+        )
     if (budgets is None) == (risk_aversions is None):
         raise InputError(
             "give either budgets or risk aversions",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.problems.campaign import Campaign, Decision, Family, priced
+from jaxcampaign.problems.campaign import Campaign, ConcaveResponse, Decision, Family, priced
 from jaxcampaign.problems.rows import Rows
 from jaxcampaign.solvers.campaign.unspent import why_unspent
 from jaxcampaign.solvers.solution import Solution
@@ -39,6 +39,8 @@ class CampaignSolution(Solution):
     def table(self) -> pd.DataFrame:
         """One row per chosen post: its ids, price, budget, mean, std, reduced_value, why.
 
+        Where money buys effect there is a column `effect` too, the share of the mean that a post's
+        budget buys: `effect * mean` is what it is expected to bring.
         `reduced_value` is what the post is worth beyond what its rows cost at the shadow prices;
         `why` says so in words. The most valuable posts come first, ties by id.
         """
@@ -50,6 +52,8 @@ class CampaignSolution(Solution):
         frame["budget"] = self.decision.spend[chosen]
         frame["mean"] = problem.mean[chosen]
         frame["std"] = problem.std[chosen]
+        if isinstance(problem.spending, ConcaveResponse):
+            frame["effect"] = problem.effect(self.decision)[chosen]
         if self.multipliers is not None:
             reduced = priced(problem, self.multipliers).reduced[chosen]
             frame["reduced_value"] = reduced
