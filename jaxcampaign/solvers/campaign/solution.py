@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxcampaign.problems.campaign import Campaign, ConcaveResponse, Decision, Family, priced
+from jaxcampaign.problems.campaign import Campaign, ConcaveResponse, Decision, Family
 from jaxcampaign.problems.rows import Rows
 from jaxcampaign.solvers.campaign.unspent import why_unspent
+from jaxcampaign.solvers.campaign.why import reasons
 from jaxcampaign.solvers.solution import Solution
 from jaxcampaign.tables import OPTION_KEY
 
@@ -37,12 +38,12 @@ class CampaignSolution(Solution):
         return Decision(self.selection, self.spend)
 
     def table(self) -> pd.DataFrame:
-        """One row per chosen post: its ids, price, budget, mean, std, reduced_value, why.
+        """One row per chosen post, the most valuable first, ties by id.
 
-        Where money buys effect there is a column `effect` too, the share of the mean that a post's
-        budget buys: `effect * mean` is what it is expected to bring.
-        `reduced_value` is what the post is worth beyond what its rows cost at the shadow prices;
-        `why` says so in words. The most valuable posts come first, ties by id.
+        Columns: ids, price, budget, mean, std; where money buys effect, effect, the share of the
+        mean that the budget buys; and of a feasible plan with shadow prices reduced_value, what the
+        post is worth beyond what its rows cost at these, binding_rows, those of them that have a
+        price, the weightiest first, and why, in words.
         """
         problem = self.problem
         chosen = np.flatnonzero(self.selection)
@@ -54,10 +55,8 @@ class CampaignSolution(Solution):
         frame["std"] = problem.std[chosen]
         if isinstance(problem.spending, ConcaveResponse):
             frame["effect"] = problem.effect(self.decision)[chosen]
-        if self.multipliers is not None:
-            reduced = priced(problem, self.multipliers).reduced[chosen]
-            frame["reduced_value"] = reduced
-            frame["why"] = _why(reduced, problem.required[chosen])
+        if self.multipliers is not None and self.certificate.feasible:
+            frame = frame.join(reasons(problem, self.multipliers, self.decision))
         by = ["mean", *keys]
         order = frame.sort_values(by, ascending=[False, *[True] * len(keys)])
         return order.reset_index(drop=True)
@@ -132,10 +131,3 @@ def _priced_rows(
         (rows.names[i], price[i], activity[i], rows.lower[i], rows.upper[i], rows.reasons[i])
         for i in np.flatnonzero(price).tolist()
     ]
-
-
-def _why(reduced: np.ndarray, required: np.ndarray) -> np.ndarray:
-    worth = np.char.add("worth ", np.char.mod("%.4g", reduced))
-    text = np.where(reduced > 0, np.char.add(worth, " beyond the price of its rows"), "")
-    text = np.where(reduced <= 0, "needed to keep the constraints, or to use what is left", text)
-    return np.where(required, "required", text)
