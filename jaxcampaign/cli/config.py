@@ -34,8 +34,10 @@ def with_config(args: list[str], command: type) -> dict[str, Any]:
         raise InputError(
             f"cannot be read: {fault}", table=path, remedy="pass a TOML file"
         ) from None
-    _check_finite(record, path)
-    found = _rules(record, path) if command is Campaigns else {}
+    found = {}
+    if command is Campaigns:
+        _check_finite(record, path)
+        found = _rules(record, path)
     hints = get_type_hints(command)
     allowed = sorted(set(hints) - {"config", "constraints"})
     known = [*allowed, *rules.CONSTRAINTS] if command is Campaigns else allowed
