@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from jaxcampaign.errors import InputError
+from jaxcampaign.problems.campaign.risk import Risk
+from jaxcampaign.problems.campaign.spending import Spending
 from jaxcampaign.tables import validate
 from jaxcampaign.tables.coercion import TEXT
 
@@ -57,6 +59,26 @@ def option_table(
         elif clean[name].dtype == object and pd.api.types.infer_dtype(clean[name]) == "string":
             clean[name] = clean[name].astype(TEXT)
     return clean, clean["mean"].to_numpy(), clean["std"].to_numpy(), members
+
+
+def check_kinds(risk: object, spending: object) -> None:
+    """Refuse what is no measure of risk, or does not say what money does; None stands for neither.
+
+    Raises:
+      InputError: either is something else, such as a name.
+    """
+    for name, given, kind, problem, remedy in (
+        ("risk", risk, Risk, "is no measure of risk", "ConditionalShortfall(0.9)"),
+        ("spending", spending, Spending, "does not say what money does", "FixedPrice()"),
+    ):
+        if given is not None and not isinstance(given, kind):
+            raise InputError(
+                problem,
+                table="campaign",
+                column=name,
+                value=given,
+                remedy=f"pass {remedy} or another such object",
+            )
 
 
 def _is_coded_text(dtype: object) -> bool:

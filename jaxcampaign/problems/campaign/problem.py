@@ -20,7 +20,7 @@ from jaxcampaign.problems.campaign.buckets import Bucket, buckets_of
 from jaxcampaign.problems.campaign.constraints import AtMost, Constraint
 from jaxcampaign.problems.campaign.draft import Draft
 from jaxcampaign.problems.campaign.families import Family
-from jaxcampaign.problems.campaign.inputs import option_table
+from jaxcampaign.problems.campaign.inputs import check_kinds, option_table
 from jaxcampaign.problems.campaign.money import down_to_cents, least_payment
 from jaxcampaign.problems.campaign.risk import Measure, Risk, SummedDeviation, risk_of
 from jaxcampaign.problems.campaign.spending import FixedPrice, Spending
@@ -134,19 +134,7 @@ class Campaign:
                     remedy="pass AtMost, AtLeast, MaxShare, Require, Exclude or Conflict",
                 )
             constraint.add_to(draft)
-        for name, given, kind in (("risk", risk, Risk), ("spending", spending, Spending)):
-            if given is not None and not isinstance(given, kind):
-                raise InputError(
-                    f"is no measure of {name}"
-                    if name == "risk"
-                    else "does not say what money does",
-                    table="campaign",
-                    column=name,
-                    value=given,
-                    remedy="pass ConditionalShortfall(0.9) or another such object"
-                    if name == "risk"
-                    else "pass FixedPrice(), MinimumSpend(...) or ConcaveResponse(...)",
-                )
+        check_kinds(risk, spending)
         self._set(
             options=table,
             mean=mean,
