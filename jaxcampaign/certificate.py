@@ -22,7 +22,12 @@ from jaxcampaign.problems import (
     SlotProblem,
     refutation,
 )
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, refuting_excess
+from jaxcampaign.problems.campaign import (
+    Campaign,
+    CampaignMultipliers,
+    out_of_reach,
+    refuting_excess,
+)
 
 # Share of the largest sum in a bound that its rounding outward may take.
 _ROUNDING = 1e-12
@@ -194,13 +199,13 @@ def relative_gap(value: float, bound: float) -> float:
 
 
 def unreachable(problem: Problem) -> tuple[str, ...]:
-    """One sentence for each demand that all slots together cannot meet.
+    """One sentence for each demand that all slots together cannot meet, or row of a campaign.
 
     Influence is monotone, so for a problem without rows this is exact: it has a feasible
     selection if and only if the result is empty. With rows it is necessary; `refuted` goes further.
     """
     if isinstance(problem, Campaign):
-        return ()
+        return out_of_reach(problem)
     assert isinstance(problem, SlotProblem)
     everything = problem.objective.reference(np.ones(problem.n_items, bool))
     short = problem.demand - everything

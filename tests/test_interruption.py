@@ -22,7 +22,6 @@ from jaxcampaign.relaxations.campaign.program import CoreProgram
 from jaxcampaign.solvers.base import Clock, Finding
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_HANDLERS = [signal.getsignal(number) for number in _SIGNALS]
 
 # Weights of several limits that are about the values: branch and bound has long to go.
 _HARD = "\n".join(
@@ -33,9 +32,10 @@ _HARD = "\n".join(
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
+    before = [signal.getsignal(number) for number in _SIGNALS]
     yield
     ask_to_stop(False)
-    assert [signal.getsignal(number) for number in _SIGNALS] == _HANDLERS
+    assert [signal.getsignal(number) for number in _SIGNALS] == before
 
 
 def _hard_table(n: int = 250) -> pd.DataFrame:

@@ -13,6 +13,8 @@ import pandas as pd
 
 from jaxcampaign.certificate import Certificate
 
+# Reasons that are shown.
+_SHOWN = 5
 _ADVICE = {
     "optimal": "proven optimal",
     "feasible": "feasible, with a proven bound",
@@ -122,11 +124,15 @@ class Solution:
     def _count(self) -> str:
         return f"{int(self.selection.sum()):,} of {self.problem.base.n_slots:,}"
 
+    def _explanation(self) -> tuple[str, ...]:
+        """Sentences on why there is no plan; none where there is one."""
+        return self.certificate.reasons[:_SHOWN]
+
     def __repr__(self) -> str:
         facts = self.summary()
         width = max(map(len, facts))
         lines = [f"  {label:<{width}}  {text}" for label, text in facts.items()]
-        lines += [f"  {reason}" for reason in self.certificate.reasons[:5]]
+        lines += [f"  {text}" for text in self._explanation()]
         lines += [f"  {claim}" for claim in [self.certificate.refuted_claim] if claim]
         return "\n".join([f"Solution of {self.problem!r}", *lines])
 
@@ -139,7 +145,7 @@ class Solution:
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
             for label, text in self.summary().items()
         )
-        reasons = "".join(f"<li>{html.escape(r)}</li>" for r in self.certificate.reasons[:5])
+        reasons = "".join(f"<li>{html.escape(text)}</li>" for text in self._explanation())
         reasons = f"<ul>{reasons}</ul>" if reasons else ""
         return f"<table>{cells}</table>{reasons}" + table.to_html(
             index=False, float_format="{:.4g}".format

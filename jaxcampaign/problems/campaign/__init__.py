@@ -23,6 +23,7 @@ from jaxcampaign.problems.campaign.lagrangian import (
     refuting_excess,
 )
 from jaxcampaign.problems.campaign.problem import Campaign, Decision
+from jaxcampaign.problems.campaign.reach import out_of_reach
 from jaxcampaign.problems.campaign.risk import (
     BudgetOfDeviations,
     ConditionalShortfall,
@@ -56,6 +57,7 @@ __all__ = [
     "campaign_bound",
     "chosen_at",
     "flip_costs",
+    "out_of_reach",
     "priced",
     "refuting_excess",
     "violations",

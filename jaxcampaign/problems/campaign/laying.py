@@ -99,14 +99,17 @@ def texts_of(
 ) -> tuple[str, str]:
     """Templates of the name and the reason of rows, whose first field is the group's label.
 
-    Each row's name says its group, whoever names the constraint.
+    Each row's name says its group, whoever names the constraint; without a name of its own also
+    which options count.
     """
     alone = not groups.keys.columns.size
     of_group = "" if alone else " {0}"
     if reason is None:
         reason = words if alone else f"{words} for {{0}}"
-    name = words if asked.name is None else literal(asked.name)
-    return name + of_group, reason + _conditions(asked.where)
+    conditions = _conditions(asked.where)
+    if asked.name is None:
+        return words + of_group + conditions, reason + conditions
+    return literal(asked.name) + of_group, reason + conditions
 
 
 def _conditions(where: Where) -> str:

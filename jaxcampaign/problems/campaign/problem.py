@@ -22,6 +22,7 @@ from jaxcampaign.problems.campaign.draft import Draft
 from jaxcampaign.problems.campaign.families import Family
 from jaxcampaign.problems.campaign.inputs import check_kinds, option_table
 from jaxcampaign.problems.campaign.money import down_to_cents, least_payment
+from jaxcampaign.problems.campaign.reach import extremes_of
 from jaxcampaign.problems.campaign.risk import Measure, Risk, SummedDeviation, risk_of
 from jaxcampaign.problems.campaign.spending import FixedPrice, Spending
 from jaxcampaign.problems.inputs import positive_number
@@ -198,6 +199,11 @@ class Campaign:
             np.zeros(0) if number == self.kept else family.sizes(bought[family.acts])
             for number, family in enumerate(self.families)
         )
+
+    @cached_property
+    def extremes(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """The least and the most that any plan has in each row, see `extremes_of`."""
+        return extremes_of(self)
 
     @property
     def is_linear(self) -> bool:

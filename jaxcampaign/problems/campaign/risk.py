@@ -50,7 +50,6 @@ class Measure(Protocol):
 
 
 @runtime_checkable
-@runtime_checkable
 class Risk(Protocol):
     """How risk is measured; `bind` gives it the numbers of a campaign."""
 

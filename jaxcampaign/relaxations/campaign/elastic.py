@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Decision
+from jaxcampaign.problems.campaign import Campaign, CampaignMultipliers, Decision, violations
 from jaxcampaign.problems.campaign.assessment import limited
+from jaxcampaign.problems.campaign.money import up_to_cents
 from jaxcampaign.relaxations.campaign.rows import CoreRows
 from jaxcampaign.relaxations.simplex import quiet_highs, run_until_stopped, wide_options
 
@@ -33,12 +34,15 @@ class Conflicting:
         limit as it stands, `have` what the plan manages.
       multipliers: prices that prove that not all rows can be kept, where fractions of options
         could not keep them either.
+      budget: with which all other limits could be kept as they are, the least that was found; None
+        where there is none, or none was found.
     """
 
     chosen: np.ndarray
     spend: np.ndarray | None
     table: pd.DataFrame
     multipliers: CampaignMultipliers | None
+    budget: float | None
 
 
 def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting | None:
@@ -68,7 +72,23 @@ def smallest_change(problem: Campaign, *, seconds: float = 10.0) -> Conflicting 
         return None
     plan = Decision(whole.chosen, np.where(whole.chosen, money, 0.0))
     spend = None if problem.spending.least == 1 else plan.spend
-    return Conflicting(plan.chosen, spend, _table(problem, plan), multipliers)
+    table = _table(problem, plan)
+    budget = _budget_for(problem, plan)
+    if problem.budget is not None and budget is None:
+        seconds = end - time.monotonic()
+        richer = _solve(problem, rows, integer=True, seconds=seconds, gives_way=rows.number == 0)
+        if richer is not None:
+            other = Decision(richer.chosen, np.where(richer.chosen, money, 0.0))
+            budget = _budget_for(problem, other)
+    return Conflicting(plan.chosen, spend, table, multipliers, budget)
+
+
+def _budget_for(problem: Campaign, plan: Decision) -> float | None:
+    """The budget that a plan needs, in cents; None if that does not make it keep every limit."""
+    if problem.budget is None:
+        return None
+    budget = float(up_to_cents(plan.spend.sum())) / 100
+    return None if violations(problem.with_budget(budget), plan) else budget
 
 
 def _less_is_better(problem: Campaign) -> bool:
@@ -88,13 +108,22 @@ class _Elastic(NamedTuple):
     finished: bool
 
 
-def _solve(problem: Campaign, rows: CoreRows, *, integer: bool, seconds: float) -> _Elastic | None:
-    """The program with limits that give way; None where HiGHS has no answer in time."""
+def _solve(
+    problem: Campaign,
+    rows: CoreRows,
+    *,
+    integer: bool,
+    seconds: float,
+    gives_way: np.ndarray | None = None,
+) -> _Elastic | None:
+    """The program with limits that give way, all or some; None without an answer in time."""
     n_rows, n_columns = rows.matrix.shape
     n_families = sum(map(len, problem.families))
     firm = rows.number < 0
     sparse_rows = rows.number >= n_families
     firm[sparse_rows] = problem.definitions[rows.number[sparse_rows] - n_families]
+    if gives_way is not None:
+        firm |= ~gives_way
     down = np.flatnonzero(np.isfinite(rows.lower) & ~firm)
     up = np.flatnonzero(np.isfinite(rows.upper) & ~firm)
     giving = np.concatenate([down, up])

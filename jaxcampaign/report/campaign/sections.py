@@ -29,7 +29,7 @@ from jaxcampaign.report.markup import Column, Markup, data_table, element, folde
 from jaxcampaign.report.wording import ceiling, counted, number
 from jaxcampaign.solvers import CampaignSolution, Frontier
 
-_CHANGE = "smallest_change"
+_CHANGES = ("smallest_change", "least_budget")
 _BROKEN = [
     Column("row", "Limit"),
     Column("need", "Asked", number, True),
@@ -57,7 +57,7 @@ def campaign_sections(
         frontier_section(frontier, unit),
         plan_section(solution, unit),
         proof_section(solution),
-        making_section(solution, run, leave_out=(_CHANGE,)),
+        making_section(solution, run, leave_out=_CHANGES),
     ]
     return parts
 
@@ -103,15 +103,14 @@ def change_section(solution: CampaignSolution) -> Markup:
     """What would have to give way so that all rules can be kept; nothing where they can."""
     if solution.certificate.feasible:
         return Markup()
-    changes = solution.statistics.get(_CHANGE)
+    frame = solution.changes()
     heading = "What would have to change"
-    if not changes:
+    if frame.empty:
         return section(
             heading,
             note("No smallest change of the limits was worked out. The plan breaks these."),
             data_table(_broken(solution).head(MAX_ROWS), _BROKEN, label="Broken limits"),
         )
-    frame = pd.DataFrame(changes)
     frame["reason"] = frame["reason"].where(frame["reason"] != "", frame["row"])
     columns = [
         Column("reason", "Limit"),
@@ -119,7 +118,11 @@ def change_section(solution: CampaignSolution) -> Markup:
         Column("have", "To be had", number, True),
         Column("change", "Change", _signed, True),
     ]
-    given = len(frame)
+    given, budget = len(frame), solution.statistics.get("least_budget")
+    money = Markup()
+    if budget is not None and list(frame["row"]) != ["budget"]:
+        text = f"Or with a budget of {number(budget)}, and every other limit as it is."
+        money = element("p", text)
     return section(
         heading,
         element(
@@ -129,6 +132,7 @@ def change_section(solution: CampaignSolution) -> Markup:
             "for less, each change taken as a share of its limit.",
         ),
         data_table(frame.head(MAX_ROWS), columns, label="Smallest change"),
+        money,
     )
 
 

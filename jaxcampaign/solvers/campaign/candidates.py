@@ -123,6 +123,7 @@ def refuted(
         if conflict is not None:
             chosen, spend = conflict.chosen, conflict.spend
             known["smallest_change"] = conflict.table.to_dict("records")
+            known["least_budget"] = conflict.budget
             if conflict.multipliers is not None:
                 multipliers = conflict.multipliers
     if chosen is None:

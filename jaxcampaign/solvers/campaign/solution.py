@@ -67,6 +67,17 @@ class CampaignSolution(Solution):
             return ""
         return why_unspent(self.problem, self.decision)
 
+    def changes(self) -> pd.DataFrame:
+        """Of an infeasible campaign, the smallest change of limits that leaves a plan.
+
+        One row per limit that would have to give way: row, have, need, change, reason. `need` is
+        what the limit asks and `have` what the plan at hand manages, which keeps all others. Limits
+        are weighed by their size. Empty where nothing has to change, or no answer was found in
+        time.
+        """
+        columns = ["row", "have", "need", "change", "reason"]
+        return pd.DataFrame(self.statistics.get("smallest_change", []), columns=columns)
+
     def shadow_prices(self) -> pd.DataFrame:
         """One row per constraint with a price: row, price, activity, lower, upper, reason.
 
@@ -118,6 +129,23 @@ class CampaignSolution(Solution):
             known["unspent"] = left
         kept = ("bound", "gap", "solver claims", "solver", "chosen because")
         return known | {name: facts[name] for name in kept if name in facts}
+
+    def _explanation(self) -> tuple[str, ...]:
+        if self.certificate.feasible:
+            return ()
+        told, changes = list(super()._explanation()), self.changes()
+        if len(changes):
+            told.append("the smallest change that would do:")
+        told += [
+            f"  {change.reason}: {change.have:,.6g} instead of {change.need:,.6g}"
+            for change in changes.head(_SHOWN).itertuples()
+        ]
+        if len(changes) > _SHOWN:
+            told.append(f"  and {len(changes) - _SHOWN:,} more, see changes()")
+        budget = self.statistics.get("least_budget")
+        if budget is not None and list(changes["row"]) != ["budget"]:
+            told.append(f"or a budget of {budget:,.2f}, with every other rule as it is")
+        return tuple(told)
 
     def _repr_html_(self) -> str:
         return self._html(self.table().head(_SHOWN))

@@ -34,13 +34,16 @@ def why_unspent(problem: Campaign, decision: Decision) -> str:
         return f"{left:,.2f} is left: nothing else that is on offer would add to the value."
     money = np.where(chosen, CENT, problem.least_payment)
     fits = worth & (money <= left * (1 + FEASIBILITY_TOLERANCE))
-    what = f"{left:,.2f} is left: of {int(worth.sum()):,} things that would add to the value "
+    n = int(worth.sum())
+    kind = "posts, new or not paid in full," if (worth & unpaid).any() else "other posts"
+    kind = kind.replace("posts", "post") if n == 1 else kind
+    what = f"{left:,.2f} is left: of {n:,} {kind} that would add to the value "
     if not fits.any():
         return what + f"the cheapest costs {money[worth].min():,.2f}."
     names, free = _against(problem, decision, money, fits)
     if free:
         return what + f"{free:,} could still be bought alone; a longer search may use it."
-    dear = int(worth.sum()) - int(fits.sum())
+    dear = n - int(fits.sum())
     costs = f"{dear:,} cost more, and " if dear else ""
     return f"{what}{costs}{int(fits.sum()):,} would break a rule, first {'; '.join(names)}."
 
