@@ -276,7 +276,11 @@ def _refuted_campaign(problem: Campaign, multipliers: Any) -> tuple[str, ...]:
     rows = multipliers.priced_rows(problem)
     asked = "the constraints cannot all be kept: weighted by the stored multipliers, they ask for "
     asked += f"{excess:g} more than can be had"
-    return (asked, *(f"{name}: {reason}" for name, reason in rows[:_SHOWN]))
+    named = [f"{name}: {reason}" for name, reason in rows[:_SHOWN]]
+    n_required = int(problem.required.sum())
+    if n_required:
+        named.append(f"required posts count in any case: {n_required:,}")
+    return (asked, *named)
 
 
 def _may_bound(sense: str, claim: float, value: float) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from alterations import loaded
 from desk import Desk
 
 from jaxcampaign.cli import main
@@ -53,3 +54,12 @@ def no_solver(monkeypatch):
 
     monkeypatch.setattr("jaxcampaign.cli.jobs.solve", explode)
     monkeypatch.setattr("jaxcampaign.solvers.Greedy.search", explode)
+
+
+@pytest.fixture(scope="module")
+def tables_are_read_once():
+    """No reports, and tables of the same content are read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
+        patch.setattr("jaxcampaign.plans.slot_plans.load_billboards", loaded)
+        yield

@@ -23,7 +23,7 @@ from alterations import (
     stated,
 )
 from desk import DEMANDS, READY, Desk
-from test_plans import _billboards, _check_refused
+from plan_desk import check_refused, run_billboards
 
 import jaxcampaign as jc
 from jaxcampaign.cli import main
@@ -45,12 +45,12 @@ def made(city, tmp_path_factory) -> dict[str, Case]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
         flags = ("--problem", "disjoint", "--max-slots", LIMIT, "--solver", "lp-rounding")
-        assert _billboards(city, folder / "feasible", *flags) == 0
+        assert run_billboards(city, folder / "feasible", *flags) == 0
         feasible = Case(folder / "feasible", city)
         hard = Case(folder / "impossible", shutil.copytree(city, folder / "inputs"))
         hard.edit_input("demands", lambda table: _hard(table, problem_of(feasible)))
         flags = ("--problem", "disjoint", "--solver", "lp-rounding")
-        assert _billboards(hard.inputs, hard.plan, *flags) == 3
+        assert run_billboards(hard.inputs, hard.plan, *flags) == 3
     return {"feasible": feasible, "impossible": hard}
 
 
@@ -149,7 +149,7 @@ SHARED = {
 
 @pytest.mark.parametrize("name", [*SHARED, *ONLY_DISJOINT])
 def test_an_altered_plan_is_refused(made, tmp_path, capsys, name):
-    _check_refused(made["feasible"].copy(tmp_path), (SHARED | ONLY_DISJOINT)[name], capsys)
+    check_refused(made["feasible"].copy(tmp_path), (SHARED | ONLY_DISJOINT)[name], capsys)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_an_altered_plan_is_refused(made, tmp_path, capsys, name):
     ],
 )
 def test_an_impossible_plan_cannot_claim_otherwise(made, tmp_path, capsys, alter):
-    _check_refused(made["impossible"].copy(tmp_path), alter, capsys)
+    check_refused(made["impossible"].copy(tmp_path), alter, capsys)
 
 
 # The command line and the report

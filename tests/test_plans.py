@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from alterations import (
     ALTERATIONS,
-    HASHED,
     ONLY_BUDGETED,
     ONLY_COMMON,
     PLAN_FILES,
-    Alteration,
     Case,
-    loaded,
     problem_of,
 )
+from plan_desk import check_refused, run_billboards
 
 import jaxcampaign as jc
 from jaxcampaign.cli import main
 from jaxcampaign.plans import read_plan
-from jaxcampaign.plans.placing import STAGE
 
-CITY_TABLES = ("checkins", "billboards", "audiences", "demands")
-
-
-def _billboards(inputs: Path, out: Path, *flags: object, tables=CITY_TABLES) -> int:
-    given = [text for name in tables for text in (f"--{name}", inputs / f"{name}.parquet")]
-    args = ["billboards", *given, "--slot-minutes", 60, *flags, "--out", out]
-    return main([str(arg) for arg in args])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    """No reports, and tables of the same content are read once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxcampaign.cli.jobs.write_report", lambda *args, **options: None)
-        patch.setattr("jaxcampaign.plans.slot_plans.load_billboards", loaded)
-        yield
+pytestmark = pytest.mark.usefixtures("tables_are_read_once")
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +30,11 @@ def made(city, tmp_path_factory) -> dict[str, Case]:
     folder = tmp_path_factory.mktemp("plans")
     limits = ("--problem", "budgeted", "--budget", 3, "--max-slots", 12)
     for name, flags in {"common": (), "budgeted": limits}.items():
-        assert _billboards(city, folder / name, *flags, "--solver", "lp-rounding") == 0
+        assert run_billboards(city, folder / name, *flags, "--solver", "lp-rounding") == 0
     cases = {name: Case(folder / name, city) for name in ("common", "budgeted")}
     hard = Case(folder / "infeasible", shutil.copytree(city, folder / "inputs"))
     hard.edit_input("demands", lambda table: table.assign(demand=[1e-3, 1e-3, 500.0]))
-    assert _billboards(hard.inputs, hard.plan, "--solver", "greedy") == 3
+    assert run_billboards(hard.inputs, hard.plan, "--solver", "greedy") == 3
     return cases | {"infeasible": hard}
 
 
@@ -194,7 +173,7 @@ def test_a_budgeted_plan_keeps_to_its_limits(city, tmp_path, budget, max_slots):
     flags += [] if budget is None else ["--budget", budget]
     flags += [] if max_slots is None else ["--max-slots", max_slots]
     tables = ("checkins", "billboards", "audiences")
-    assert _billboards(city, case.plan, *flags, tables=tables) == 0
+    assert run_billboards(city, case.plan, *flags, tables=tables) == 0
     record, chosen = case.json("certificate.json"), pd.read_csv(case.plan / "selection.csv")
     assert record["sense"] == "max"
     assert record["cost"] == pytest.approx(chosen["cost"].sum())
@@ -210,7 +189,7 @@ def test_a_budgeted_plan_keeps_to_its_limits(city, tmp_path, budget, max_slots):
 def test_without_audiences_every_user_counts_once(city, tmp_path):
     case = Case(tmp_path / "plan", city)
     flags = ("--problem", "budgeted", "--max-slots", 3, "--solver", "greedy")
-    assert _billboards(city, case.plan, *flags, tables=("checkins", "billboards")) == 0
+    assert run_billboards(city, case.plan, *flags, tables=("checkins", "billboards")) == 0
     (product,) = case.json("certificate.json")["per_product"]
     pairs = problem_of(case).influence.to_pairs()
     chosen = pd.read_csv(case.plan / "selection.csv")["slot_id"]
@@ -220,226 +199,17 @@ def test_without_audiences_every_user_counts_once(city, tmp_path):
     assert case.verify() == 0
 
 
-# Writing
-
-
-def _content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("fault", ["proof_bytes", "_write_json", "write_table", "file_digest"])
-def test_a_fault_while_writing_leaves_the_earlier_plan(common, monkeypatch, fault):
-    before = _content(common.plan)
-
-    def fail(*args: object) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(f"jaxcampaign.plans.folder.{fault}", fail)
-    with pytest.raises(OSError, match="no space"):
-        _billboards(common.inputs, common.plan, "--solver", "greedy")
-    monkeypatch.undo()
-    assert _content(common.plan) == before
-    assert common.verify() == 0
-
-
-def _stopped_at(patch: pytest.MonkeyPatch, step: int, fault: type[BaseException], dead: bool):
-    """Moving the step-th file fails; a process that is dead cannot tidy up either."""
-    moves = []
-
-    def wrapped(name: str):
-        whole = getattr(Path, name)
-
-        def run(self: Path, *args: object, **options: object):
-            if name == "replace" and ".tmp" not in self.name:
-                moves.append(self)
-                if len(moves) == step:
-                    raise fault
-            if dead and len(moves) >= step:
-                raise fault
-            return whole(self, *args, **options)
-
-        patch.setattr(Path, name, run)
-
-    for name in ("replace", "unlink"):
-        wrapped(name)
-    if dead:
-        rmtree = shutil.rmtree
-        patch.setattr(
-            "shutil.rmtree", lambda *a, **k: None if len(moves) >= step else rmtree(*a, **k)
-        )
-
-
-@pytest.fixture
-def with_more(common) -> Case:
-    """A plan with a report, beside a file and a folder of the user's own."""
-    (common.plan / "report.html").write_text("the earlier report")
-    (common.plan / "notes.txt").write_text("mine")
-    (common.plan / "inputs").mkdir()
-    (common.plan / "inputs" / "notes.txt").write_text("mine too")
-    return common
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def _owned(folder: Path) -> list[str]:
-    return [(folder / name).read_text() for name in ("notes.txt", "inputs/notes.txt")]
-
-
-def _draw(solution: object, path: Path, **options: object) -> None:
-    path.write_text("the new report")
-
-
-@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
-def test_a_fault_while_files_are_moved_leaves_the_earlier_plan(with_more, monkeypatch, fault):
-    before = _files(with_more.plan)
-    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", _draw)
-    for step in (1, 4, 7, 10):
-        with pytest.MonkeyPatch.context() as patch:
-            _stopped_at(patch, step, fault, dead=False)
-            with pytest.raises(fault):
-                _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
-        assert _files(with_more.plan) == before
-        assert not list(with_more.plan.glob(f"{STAGE}*"))
-    assert _owned(with_more.plan) == ["mine", "mine too"]
-    assert with_more.verify() == 0
-
-
-def test_what_cannot_be_put_back_is_kept(with_more):
-    before, replace = _files(with_more.plan), Path.replace
-
-    def run(self: Path, target: Path) -> Path:
-        if self.parent.name in ("new", "old") and ".tmp" not in self.name:
-            raise OSError("no more moves")
-        return replace(self, target)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "replace", run)
-        with pytest.raises(OSError, match="no more moves"):
-            _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
-    (stage,) = with_more.plan.glob(f"{STAGE}*")
-    assert _files(with_more.plan) | _files(stage / "old") == before
-    assert _billboards(with_more.inputs, with_more.plan, "--solver", "greedy") == 0
-    assert with_more.verify() == 0
-    assert not list(with_more.plan.glob(f"{STAGE}*"))
-
-
-class _Killed(BaseException):
-    pass
-
-
-def test_a_killed_run_leaves_the_old_plan_the_new_one_or_one_that_says_it_is_unfinished(
-    with_more, monkeypatch, capsys
-):
-    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", _draw)
-    whole = with_more.copy(with_more.plan.parent / "new")
-    assert _billboards(with_more.inputs, whole.plan, "--solver", "greedy") == 0
-    chosen = {
-        "old": (with_more.plan / "selection.csv").read_bytes(),
-        "new": (whole.plan / "selection.csv").read_bytes(),
-    }
-    assert chosen["old"] != chosen["new"]
-    report = {"old": b"the earlier report", "new": b"the new report"}
-    seen = set()
-    for step in (1, 2, 6, 10, 11):
-        case = with_more.copy(with_more.plan.parent / f"step {step}")
-        with pytest.MonkeyPatch.context() as patch:
-            _stopped_at(patch, step, _Killed, dead=True)
-            with contextlib.suppress(_Killed):
-                _billboards(case.inputs, case.plan, "--solver", "greedy")
-        capsys.readouterr()
-        code, left = case.verify(), _files(case.plan)
-        if code == 0:
-            state = "old" if left["selection.csv"] == chosen["old"] else "new"
-            assert left["selection.csv"] == chosen[state]
-            assert left["report.html"] == report[state]
-        else:
-            state = "unfinished"
-            assert code == 2
-            assert "the plan is unfinished" in capsys.readouterr().err
-        seen.add(state)
-        assert _owned(case.plan) == ["mine", "mine too"]
-        # The next run makes it whole, and leaves nothing behind.
-        assert _billboards(case.inputs, case.plan, "--solver", "greedy") == 0
-        assert case.verify() == 0
-        assert not list(case.plan.glob(f"{STAGE}*"))
-        capsys.readouterr()
-    assert seen == {"old", "unfinished", "new"}
-
-
-def test_the_report_of_an_earlier_plan_does_not_stay(with_more):
-    assert _billboards(with_more.inputs, with_more.plan, "--solver", "greedy") == 0  # draws none
-    assert not (with_more.plan / "report.html").exists()
-    assert _owned(with_more.plan) == ["mine", "mine too"]
-
-
-def test_a_report_that_cannot_be_drawn_costs_no_plan(with_more, monkeypatch):
-    def fail(solution: object, path: Path, **options: object) -> None:
-        path.write_text("half a rep")
-        raise RuntimeError("no font")
-
-    monkeypatch.setattr("jaxcampaign.cli.jobs.write_report", fail)
-    before = (with_more.plan / "selection.csv").read_bytes()
-    with pytest.raises(RuntimeError, match="no font"):
-        _billboards(with_more.inputs, with_more.plan, "--solver", "greedy")
-    assert (with_more.plan / "selection.csv").read_bytes() != before
-    assert not (with_more.plan / "report.html").exists()
-    assert with_more.verify() == 0
-
-
-def test_a_new_plan_takes_the_place_of_the_earlier_one(common):
-    before = _content(common.plan)
-    assert _billboards(common.inputs, common.plan, "--solver", "greedy") == 0
-    after = _content(common.plan)
-    assert set(after) == set(before) == set(PLAN_FILES)
-    assert after["selection.csv"] != before["selection.csv"]
-    assert common.verify() == 0
-
-
-def test_a_refused_run_leaves_the_earlier_plan(common):
-    before = _content(common.plan)
-    assert _billboards(common.inputs, common.plan, "--radius-m", -1) == 2
-    assert _content(common.plan) == before
-
-
 # Alterations
-
-
-def _check_refused(case: Case, alter: Alteration, capsys) -> None:
-    alter(case)
-    assert case.verify() in (1, 2)
-    # The digests catch it all. Whoever alters a plan can alter those too: then only sums speak.
-    if all((case.plan / name).is_file() for name in HASHED) and _states_inputs(case.plan):
-        case.forge_digests()
-    capsys.readouterr()
-    code = case.verify()
-    shown = capsys.readouterr()
-    assert code in (1, 2), shown.out
-    if code == 2:
-        assert shown.err.startswith("jaxcampaign: error: ")
-        assert "; " in shown.err  # a remedy follows the problem
-    else:
-        lines = shown.out.splitlines()
-        assert any(line.startswith("FAILED") and "digest" not in line for line in lines)
-    assert not (case.plan / "exploded").exists()
-
-
-def _states_inputs(plan: Path) -> bool:
-    try:
-        return isinstance(json.loads((plan / "run.json").read_text()).get("inputs"), dict)
-    except ValueError:
-        return False
 
 
 @pytest.mark.parametrize("name", [*ALTERATIONS, *ONLY_COMMON])
 def test_an_altered_common_plan_is_refused(common, capsys, name):
-    _check_refused(common, (ALTERATIONS | ONLY_COMMON)[name], capsys)
+    check_refused(common, (ALTERATIONS | ONLY_COMMON)[name], capsys)
 
 
 @pytest.mark.parametrize("name", [*ALTERATIONS, *ONLY_BUDGETED])
 def test_an_altered_budgeted_plan_is_refused(budgeted, capsys, name):
-    _check_refused(budgeted, (ALTERATIONS | ONLY_BUDGETED)[name], capsys)
+    check_refused(budgeted, (ALTERATIONS | ONLY_BUDGETED)[name], capsys)
 
 
 @pytest.mark.parametrize("name", PLAN_FILES)

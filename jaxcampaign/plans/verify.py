@@ -189,6 +189,8 @@ def _possible_statuses(c: Certificate, target: Any) -> list[str]:
 
 def _products(stated: Any, again: list[dict[str, Any]]) -> Claim:
     text = "demand, achieved influence and shortfall of every product"
+    if not again:
+        text = "no product is stated, as campaigns have none"
     if not isinstance(stated, list) or len(stated) != len(again):
         return Claim(text, False, "the products differ")
     for one, other in zip(stated, again, strict=True):
@@ -199,7 +201,7 @@ def _products(stated: Any, again: list[dict[str, Any]]) -> Claim:
             if not _same(one.get(name), other[name], scale):
                 product = f"product {other['product_id']}: {name} "
                 return Claim(text, False, product + _differ(one.get(name), other[name]))
-    return Claim(text, True, f"{len(again)} products")
+    return Claim(text, True, f"{len(again)} products" if again else "")
 
 
 def _respects(c: Certificate) -> bool:

@@ -384,7 +384,8 @@ class Campaign:
     def __repr__(self) -> str:
         n_rows = sum(map(len, self.families)) + len(self.rows)
         budget = "" if self.budget is None else f", budget {self.budget:,.6g}"
-        return f"Campaign({self.n_items:,} options, {n_rows:,} rows{budget})"
+        rows = f"{n_rows:,} row" if n_rows == 1 else f"{n_rows:,} rows"
+        return f"Campaign({self.n_items:,} options, {rows}{budget})"
 
     def tree_flatten(self):
         """Leaves: numbers. Static: this object, compared by identity."""
