@@ -139,6 +139,27 @@ def test_turns_grow_up_to_the_longest(leads_on, turns, monkeypatch):
     assert taken == pytest.approx([3, 12, 48, 192, 600])
 
 
+@pytest.mark.parametrize(("left", "sizes"), [(30.0, [300, 330]), (3000.0, [300, 1500, 7500])])
+def test_no_core_is_larger_than_time_allows(left, sizes, monkeypatch):
+    """HiGHS may overstep its limit by minutes on a core that is too large for what is left."""
+    asked: list[int] = []
+    now = [0.0]
+
+    def finished(self, size, seconds):
+        asked.append(size)
+        now[0] += size / 22
+        return True, len(asked) == 3
+
+    monkeypatch.setattr(dual_decomposition.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_Search, "integer_program", finished)
+    monkeypatch.setattr(_Search, "search_around", lambda self, seconds: True)
+    monkeypatch.setattr(_Search, "size", lambda self, *given: 300)
+    search = _Search(_knapsack(8000, 4, 0), 1e-9, Clock.after(left + 300 / 22))
+    search.whole()
+    assert asked == pytest.approx(sizes, rel=0.01)
+    assert search.cut_short == (left < 100)
+
+
 @pytest.mark.parametrize("spending", [jc.FixedPrice(), jc.ConcaveResponse(2.0, least=0.1)])
 def test_second_derivatives_are_those_of_the_slope(spending, monkeypatch):
     options = _options(400, 40, 0)

@@ -51,6 +51,8 @@ _LP_SHARE = 0.3
 # Branch and bound on the core and programs around its plan take turns: the first of so many seconds
 # and of so large a share of the time that is left, each so much longer, none longer than the last.
 _TURN, _TURN_SHARE, _LONGER, _LONGEST = 3.0, 0.1, 4.0, 600.0
+# HiGHS looks at the clock between its steps only, whose times grow by so much more than the core.
+_SLOWER = 2.0
 # Options at most whose choice and money are sought in one program.
 _FEW_PAID = 2000
 # A core's relaxation proves the dual's best value where it comes so near.
@@ -103,6 +105,7 @@ class _Search:
       claimed: bound of the branch and bound, for the whole campaign.
       infeasible: the branch and bound found no plan at all.
       priced: prices were sought, so those of rows that do not bind are 0.
+      cut_short: there was no time for a larger core.
       around: the search around the best plan, which goes on at its next turn.
     """
 
@@ -116,6 +119,7 @@ class _Search:
         self.claimed: float | None = None
         self.infeasible = False
         self.priced = False
+        self.cut_short = False
         self.around: tuple[PlanSearch, np.ndarray] | None = None
         self.statistics: dict[str, Any] = {}
 
@@ -144,7 +148,7 @@ class _Search:
             self.decision.chosen,
             self.best,
             self.claimed,
-            limit_hit=self.clock.out,
+            limit_hit=self.clock.out or self.cut_short,
             statistics=self.statistics,
             spend=None if whole else self.decision.spend,
         )
@@ -225,11 +229,18 @@ class _Search:
         if problem.is_linear:
             size = self.size(_WHOLE_PER_ROW, _WHOLE_FEWEST)
         while not (self.near_enough() or self.clock.out):
+            start = time.monotonic()
             finished, every = self.integer_program(size, turn)
             if self.infeasible or (finished and (every or size >= problem.n_items)):
                 break
             if finished:
-                size = int(_WHOLE_GROWTH * size)
+                took = max(time.monotonic() - start, 1e-3)
+                growth = min(_WHOLE_GROWTH, self.clock.left / (_SLOWER * took))
+                self.cut_short = growth <= 1
+                if self.cut_short:
+                    self.search_around(self.clock.left)
+                    break
+                size = int(growth * size)
             else:
                 leads_on = self.search_around(turn)
                 if turn >= _LONGEST:
