@@ -214,8 +214,8 @@ def test_weights_of_risk_step_towards_the_worst(risk):
         risk=risk,
         constraints=[jc.AtMost(2, per="influencer_id")],
     )
-    dual = jc.solve(problem, jc.DualDecomposition(time_limit=20.0)).certificate
-    whole = jc.solve(problem, jc.MixedInteger(time_limit=20.0)).certificate
+    dual = jc.solve(problem, jc.DualDecomposition(time_limit=8.0)).certificate
+    whole = jc.solve(problem, jc.MixedInteger(time_limit=8.0)).certificate
     assert dual.feasible
     assert dual.bound >= whole.value * (1 - 1e-9)
     assert dual.value <= whole.bound * (1 + 1e-9)

@@ -293,7 +293,9 @@ def test_page_tells_how_it_was_computed():
     solution, _ = common()
     solution = replace(solution, statistics={"chosen_because": "it is small", "seconds": 1.25})
     run = {"seed": 7, "versions": {"jax": "0.10.2"}, "device": "cpu", "nothing": None}
+    run |= {"statistics": solution.statistics | {"rounds": 3}}
     text = Page(report_html(solution, run=run)).text
+    assert "Statistics.rounds 3" in text and "Statistics.seconds" not in text
     for fact in ("it is small", "1.25", "Seed 7", "Versions.jax 0.10.2", "Device cpu", "Chosen()"):
         assert fact in text
     assert "None" not in text

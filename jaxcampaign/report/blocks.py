@@ -60,8 +60,9 @@ def making_section(
     statistics = {name: v for name, v in solution.statistics.items() if name not in leave_out}
     told = run.get("statistics")
     if isinstance(told, Mapping):
-        kept = {name: value for name, value in told.items() if name not in leave_out}
-        run = {**run, "statistics": kept}
+        # A record of the run that found this plan holds the plan's own once more.
+        known = {*leave_out, *solution.statistics}
+        run = {**run, "statistics": {name: v for name, v in told.items() if name not in known}}
     because = statistics.pop("chosen_because", None)
     facts = [("Problem", repr(solution.problem)), ("Solver", solution.solver)]
     if because:

@@ -278,7 +278,7 @@ class _Search:
         """
         if self.decision is None:
             return True
-        first = self.worth
+        first, began = self.worth, time.monotonic()
         end = Clock.after(min(seconds, self.clock.left))
         if self.around is None:
             at, center = self.standing()
@@ -294,7 +294,7 @@ class _Search:
             if self.worth > before:
                 search.improved()
         spent = self.statistics.get("around_seconds", 0.0)
-        self.statistics["around_seconds"] = spent + seconds - end.left
+        self.statistics["around_seconds"] = spent + time.monotonic() - began
         return self.worth > first or isinstance(search, Population)
 
     @property
